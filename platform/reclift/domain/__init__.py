@@ -1,0 +1,1 @@
+"""Pure rules, without IO: experiments, targeting, bucketing, the plan, events and metrics."""

@@ -1,0 +1,1 @@
+"""What the platform does, one file for each thing it does. A flow owns its transaction."""

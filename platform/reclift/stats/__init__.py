@@ -1,0 +1,1 @@
+"""Statistics: aggregates in, frozen results out. No rows, no IO, no clock."""

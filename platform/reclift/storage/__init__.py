@@ -1,0 +1,1 @@
+"""Tables, named queries, the event log and its sinks, and model artifacts."""

@@ -1,0 +1,1 @@
+"""The web application: JSON for shops and automation, HTML for people."""

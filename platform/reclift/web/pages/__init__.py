@@ -1,0 +1,1 @@
+"""The HTML side: what product managers and analysts look at."""

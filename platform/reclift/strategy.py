@@ -69,7 +69,7 @@ class Signal(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """One recommended item. `propensity` is the chance of this item at this position, where the strategy is stochastic."""
+    """One recommended item; `propensity` is its chance at this position, where the strategy is stochastic."""
 
     item_id: str
     score: float
@@ -196,7 +196,7 @@ class Dataset:
 
     @cached_property
     def matrix(self) -> csr_matrix:
-        """Users × items, float32; the weights of repeated interactions add up."""
+        """Users by items, float32; the weights of repeated interactions add up."""
         from scipy.sparse import coo_matrix
 
         matrix = coo_matrix((self.weights, (self.users, self.columns)), shape=self.shape, dtype=np.float32).tocsr()

@@ -73,7 +73,7 @@ def cumulative(
     ticks = {"dtick": 86_400_000} if few else {"nticks": 8}  # a tick a day, never two on one day
     frame = layout(
         340, shapes=shapes, annotations=notes, hovermode="x unified",
-        xaxis=axis(type="date", tickformat="%-d %b", showgrid=False, **ticks),
+        xaxis=axis(type="date", tickformat="%-d %b", tickangle=0, showgrid=False, **ticks),
         yaxis=percent_axis("", range=[round(low - pad, 2), round(high + pad, 2)], nticks=7),
     )  # fmt: skip
     return {"data": traces, "layout": frame}

@@ -50,7 +50,7 @@ def _forest_layout(rows: Sequence[Row], x_axis: dict[str, Any]) -> Figure:
     previous = None
     for n, (metric, comparison) in enumerate(rows):
         first = metric["metric"] != previous
-        labels.append(f"<b>{metric['name']}</b>  {comparison['arm']}" if first else str(comparison["arm"]))
+        labels.append(f"<b>{_name(metric)}</b>  {comparison['arm']}" if first else str(comparison["arm"]))
         if first and n:
             lines.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": n - 0.5, "y1": n - 0.5,
                           "line": {"color": "var(--rl-grid)", "width": 1}, "layer": "below"})  # fmt: skip
@@ -119,9 +119,13 @@ def _thick(comparison: Mapping[str, Any], reading: Reading) -> tuple[float, floa
     return span
 
 
+def _name(metric: Mapping[str, Any]) -> str:
+    return str(metric.get("name") or metric["metric"])
+
+
 def _hover(metric: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
     lines = [
-        f"<b>{metric['name']} · {comparison['arm']}</b>",
+        f"<b>{_name(metric)} · {comparison['arm']}</b>",
         f"{fmt.lift(comparison['lift'])} {fmt.interval(comparison['lift_ci'])}, {_level(comparison)} interval",
     ]
     always = (comparison.get("sequential") or {}).get("lift_ci")

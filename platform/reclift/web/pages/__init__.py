@@ -28,6 +28,7 @@ def init_pages(app: Flask) -> None:
         part.routes(blueprint)
     frame.last_routes(blueprint)
     app.register_blueprint(blueprint)
+    app.after_request(frame.keep_static)
     app.add_url_rule("/", "root", _to_home)
 
 

@@ -51,6 +51,12 @@ def tone(comparison: Mapping[str, Any], direction: str = "up") -> str:
     return "better" if (bounds[0] > 0) == (direction == "up") else "worse"
 
 
+def interval_title(comparison: Mapping[str, Any]) -> str:
+    """What an interval is, for those who point at it: level and method."""
+    level = fmt.percent(comparison.get("ci_level") or 0.95, 0)
+    return f"{level} interval of the relative lift, {comparison.get('method') or 'delta method'}"
+
+
 def reason(comparison: Mapping[str, Any], field: str) -> str:
     """Why a field of a comparison (or of an arm's numbers) could not be computed, as the report states it."""
     reasons = comparison.get("reasons") or {}
@@ -96,7 +102,7 @@ def headline(entry: Mapping[str, Any]) -> JSON:
     metric = metric_of(report)
     if metric is None:
         return out | {"text": "No primary metric"}
-    out["metric"] = metric["name"]
+    out["metric"] = metric.get("name") or metric["metric"]
     out["guardrails"] = guardrails(report)
     best = leading(metric)
     if best is None:
@@ -120,7 +126,11 @@ def guardrails(report: Mapping[str, Any]) -> str | None:
     found = [m for m in report.get("metrics", []) if m.get("role") == "guardrail"]
     if not found:
         return None
-    hurt = [m["name"] for m in found if any(tone(c, m.get("direction", "up")) == "worse" for c in m["comparisons"])]
+    hurt = [
+        m.get("name") or m["metric"]
+        for m in found
+        if any(tone(c, m.get("direction", "up")) == "worse" for c in m["comparisons"])
+    ]
     return "worse: " + ", ".join(hurt) if hurt else "ok"
 
 
@@ -148,8 +158,9 @@ def progress(experiment: Mapping[str, Any], now: datetime | None = None) -> JSON
     stopped = experiment.get("stopped_at")
     end = fmt.moment(stopped) if stopped else (now or datetime.now(UTC))
     planned = experiment.get("planned_days")
-    day = max(1, (end - start).days + (0 if stopped else 1))
-    share = min(1.0, max(0.0, (end - start).total_seconds() / (planned * 86400))) if planned else None
+    days = (end - start).total_seconds() / 86400
+    day = max(1, round(days) if stopped else math.floor(days) + 1)
+    share = min(1.0, max(0.0, days / planned)) if planned else None
     return {"day": day, "planned": planned, "share": share}
 
 

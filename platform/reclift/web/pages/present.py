@@ -116,7 +116,9 @@ def headline(entry: Mapping[str, Any]) -> JSON:
         lift=best["lift"],
         lift_ci=best.get("lift_ci"),
         comparison=best,
-        trend=[row["lift"] for row in report.get("series", {}).get(metric["metric"], []) if row["arm"] == best["arm"]],
+        trend=[
+            row["lift"] for row in (report.get("series") or {}).get(metric["metric"], []) if row["arm"] == best["arm"]
+        ],
     )
     return out
 

@@ -215,8 +215,8 @@ class _Checker:
     def size(self, operand: Any, place: str, depth: int) -> None:
         if is_operators(operand):
             self.value(operand, place, depth + 1)
-        elif not is_number(operand) or operand < 0 or not float(min(operand, MAX_GROUP_VALUES)).is_integer():
-            self.add(place, operand, "must be a whole number, 0 or more, or operators on one")
+        elif not is_number(operand) or not 0 <= operand <= MAX_GROUP_VALUES or not float(operand).is_integer():
+            self.add(place, operand, f"must be a whole number, 0 to {MAX_GROUP_VALUES}, or operators on one")
 
     def every(self, operand: Any, place: str, depth: int) -> None:
         if not isinstance(operand, list):

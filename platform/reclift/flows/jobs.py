@@ -177,12 +177,20 @@ def only_one(database: Database, name: str, seconds: float = 3600) -> Iterator[b
 
 
 @contextmanager
-def recorded(database: Database, task: str, arguments: Mapping[str, Any] | None = None) -> Iterator[Callable[[str], None]]:
+def recorded(
+    database: Database, task: str, arguments: Mapping[str, Any] | None = None
+) -> Iterator[Callable[[str], None]]:
     """Put scheduled work on record: the block gets a function that notes what was done; what it raises is the error."""
     with database.write() as session:
         run = JobRun(
-            task=task, arguments=dict(arguments or {}), state="running", actor="schedule", queued_at=now(),
-            started_at=now(), progress=0.0, message="",
+            task=task,
+            arguments=dict(arguments or {}),
+            state="running",
+            actor="schedule",
+            queued_at=now(),
+            started_at=now(),
+            progress=0.0,
+            message="",
         )
         session.add(run)
         session.flush()

@@ -169,7 +169,9 @@ def due(session: Session, registry: Registry, *, hours: float) -> list[tuple[str
     tried = {
         (row.strategy, row.fingerprint)
         for row in session.scalars(
-            select(ModelRow).where(ModelRow.state.in_(["failed", "rejected"]), ModelRow.created_at > now() - RETRY_AFTER)
+            select(ModelRow).where(
+                ModelRow.state.in_(["failed", "rejected"]), ModelRow.created_at > now() - RETRY_AFTER
+            )
         )
     }
     return [(strategy, params) for strategy, params in result if (strategy, fingerprint(params)) not in tried]

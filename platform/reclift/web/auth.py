@@ -57,7 +57,9 @@ def scoped(*scopes: str, people: bool = False) -> Callable[[Callable[Args, Answe
             if key is not None:
                 if accepted.isdisjoint(key.scopes):
                     raise Refused(
-                        403, "Forbidden", f"this needs a key with scope {' or '.join(scopes)}; yours has {', '.join(sorted(key.scopes))}"
+                        403,
+                        "Forbidden",
+                        f"this needs a key with scope {' or '.join(scopes)}; yours has {', '.join(sorted(key.scopes))}",
                     )
                 g.actor = f"key:{key.name}"
             elif people and session.get("_user_id") is not None and current_user.is_authenticated:
@@ -86,5 +88,3 @@ def _check_person(accepted: frozenset[str], scopes: tuple[str, ...]) -> None:
 def actor() -> str:
     """Who is on record for a change."""
     return cast(str, g.get("actor", ""))
-
-

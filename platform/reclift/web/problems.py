@@ -14,7 +14,18 @@ from reclift.storage.eventlog import Poison, SinkUnavailable
 
 log = structlog.get_logger(__name__)
 
-API_PREFIXES = ("/api/", "/assign", "/recommend", "/events", "/items", "/users", "/ofrep/", "/health/", "/metrics", "/openapi")
+API_PREFIXES = (
+    "/api/",
+    "/assign",
+    "/recommend",
+    "/events",
+    "/items",
+    "/users",
+    "/ofrep/",
+    "/health/",
+    "/metrics",
+    "/openapi",
+)
 TYPE = "https://www.rfc-editor.org/rfc/rfc9110#name-{}"
 
 
@@ -22,7 +33,9 @@ def problem(status: int, title: str, detail: str, **extra: Any) -> Response:
     """A problem document. `errors` lists fields as `{field, value, rule}`."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extra}
     return Response(
-        orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS), status=status, mimetype="application/problem+json"
+        orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS),
+        status=status,
+        mimetype="application/problem+json",
     )
 
 

@@ -64,7 +64,9 @@ class _Counts(Collector):
             refused.add_metric([sink], count)
         spool = GaugeMetricFamily("reclift_spool_bytes", "Bytes waiting in the spool", value=here.spool.size())
         age = GaugeMetricFamily(
-            "reclift_plan_age_seconds", "Time since the plan was known to be the newest", value=here.live.age_seconds or 0
+            "reclift_plan_age_seconds",
+            "Time since the plan was known to be the newest",
+            value=here.live.age_seconds or 0,
         )
         result = [taken, refused, spool, age]
         try:

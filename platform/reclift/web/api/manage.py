@@ -136,7 +136,13 @@ def strategy_view(key: str) -> dict[str, Any]:
     try:
         kind = runtime().registry.get(key)
     except Exception as error:  # noqa: BLE001 (foreign code may raise anything at import; it must not hide the others)
-        return {"strategy": key, "title": key, "summary": "", "error": f"{type(error).__name__}: {error}", "params": None}
+        return {
+            "strategy": key,
+            "title": key,
+            "summary": "",
+            "error": f"{type(error).__name__}: {error}",
+            "params": None,
+        }
     return {
         "strategy": key,
         "title": kind.title,

@@ -72,9 +72,7 @@ def _assign(body: Mapping[str, Any]) -> Response:
     decisions = assign_flow.assign(serving, user_id, experiment, attributes)
     if expose:
         assign_flow.expose(serving, here.event_log, user_id, decisions, attributes)
-    return answer(
-        {"user_id": user_id, "assignments": [_assignment(serving, decision) for decision in decisions]}
-    )
+    return answer({"user_id": user_id, "assignments": [_assignment(serving, decision) for decision in decisions]})
 
 
 def _assignment(serving: Serving, decision: Decision) -> dict[str, Any]:
@@ -133,7 +131,9 @@ def events() -> Response:
         raise bad_field("events", batch, "must be a list of events")
     if len(batch) > here.settings.max_events:
         raise Refused(
-            413, "Too many events", f"events has {len(batch)} entries: at most {here.settings.max_events} a call",
+            413,
+            "Too many events",
+            f"events has {len(batch)} entries: at most {here.settings.max_events} a call",
             errors=[{"field": "events", "value": len(batch), "rule": f"at most {here.settings.max_events}"}],
         )
     return answer(here.ingest.ingest(here.live.current, batch), 202)

@@ -35,6 +35,7 @@ class Wish:
         unit: canonical id of the user, or the guest's session id.
         user_id, session_id: as sent; one of them is None.
         request_id: if given, a retry with it gives the same answer and is one impression.
+        at: microseconds; when it was, if this is a replay of the past. None: now.
     """
 
     unit: str
@@ -47,6 +48,7 @@ class Wish:
     exclude: frozenset[str] = frozenset()
     candidates: frozenset[str] | None = None
     request_id: str | None = None
+    at: int | None = None
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ class Recommender:
             served = serving.arms.get((decision.experiment, decision.arm), Served(decision.arm, None, None))
         recommendation_id = self._id(wish)
         history = self._histories.get(wish.unit)
-        at = now_micros()
+        at = wish.at if wish.at is not None else now_micros()
         rows, fallback = self._fill(serving, placement, served, decision, wish, history, recommendation_id, at)
         latency_ms = (time.perf_counter() - started) * 1_000
         self._keep(serving, decision, served, wish, recommendation_id, at, rows, fallback, latency_ms)

@@ -20,6 +20,8 @@ COMMANDS = {
     "create-user": ("reclift.cli.accounts", "create_user"),
     "create-key": ("reclift.cli.accounts", "create_key"),
     "train": ("reclift.cli.work", "train"),
+    "analyze": ("reclift.cli.analyze", "analyze"),
+    "import": ("reclift.cli.imports", "import_data"),
     "report": ("reclift.cli.work", "report"),
 }
 

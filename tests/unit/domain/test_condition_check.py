@@ -3,7 +3,7 @@ import json
 import pytest
 
 from reclift.domain.condition_check import check_condition, check_group
-from reclift.domain.groups import SavedGroup, find_cycle, groups_from
+from reclift.domain.groups import SavedGroup, groups_from
 from tests.shared_data import shared_path
 
 GROUPS = {
@@ -135,10 +135,25 @@ def test_cyclic_groups_are_refused_with_the_way_round():
     assert groups["list"].attribute == "country"
     assert groups["bare"].attribute == "id"
     assert "broken" not in groups
-    assert find_cycle(groups) is None
+    assert all(check_group(groups[key], key, groups) for key in ("b", "d"))  # c is not there yet
     closing = SavedGroup("c", condition={"$savedGroup": {"id": "a"}})
-    problems = check_group(closing, "c", {**groups, "c": closing})
-    assert [problem.rule for problem in problems] == ["must not contain itself, directly or through others"]
-    assert problems[0].value in ("a -> b -> c -> a", "b -> c -> a -> b", "c -> a -> b -> c")
+    [problem] = check_group(closing, "c", groups)
+    assert problem.field == "groups.c.condition.$savedGroup(a).$or.1.$savedGroup(b).$not.$savedGroup"
+    assert problem.value == "c -> a -> b -> c"
+    assert problem.rule == "must not contain itself, directly or through others"
+    [problem] = check_condition({"$savedGroup": "d"}, groups={**groups, "c": closing})
+    assert problem.value == "d -> a -> b -> c -> a"
     itself = SavedGroup("s", condition={"$savedGroup": {"id": "s"}})
-    assert find_cycle({"s": itself}) == ["s", "s"]
+    assert check_group(itself, "s", {})[0].value == "s -> s"
+
+
+def test_a_chain_of_groups_counts_as_nesting():
+    chain = {f"g{i}": SavedGroup(f"g{i}", condition={"$savedGroup": f"g{i + 1}"}) for i in range(20)}
+    chain["g20"] = SavedGroup("g20", condition={"x": 1})
+    assert check_condition({"$savedGroup": "g15"}, groups=chain) == []
+    assert "nest more than" in check_condition({"$savedGroup": "g0"}, groups=chain)[0].rule
+
+
+def test_what_broke_inside_of_a_group_is_told_where_it_is_used():
+    groups = {"g": SavedGroup("g", condition={"id": {"$inGroup": "deleted"}})}
+    assert check_condition({"$savedGroup": "g"}, groups=groups)[0].field == "audience.$savedGroup(g).id.$inGroup"

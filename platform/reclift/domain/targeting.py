@@ -56,12 +56,12 @@ def mentions_unit(condition: Any, groups: Groups | None = None) -> bool:
             if group is not None:
                 seen.add(group.key)
                 stack.append(group.condition)
-                if group.values is not None and _attribute(group, value) == UNIT_ATTRIBUTE:
+                if group.values is not None and list_attribute(group, value) == UNIT_ATTRIBUTE:
                     return True
     return False
 
 
-def _attribute(group: SavedGroup, reference: Any) -> str:
+def list_attribute(group: SavedGroup, reference: Any) -> str:
     """Whose values a list is tested on: the reference's word goes before the group's."""
     attribute = reference.get("attributeKey") if isinstance(reference, Mapping) else None
     return attribute if isinstance(attribute, str) else group.attribute
@@ -151,7 +151,7 @@ class _Compiler:
             return always(not wanted) if key is None or key in inside else always(False)
         group = self.groups[key]
         if group.values is not None:
-            return _on_path(_attribute(group, reference), membership(list(group.values)))
+            return _on_path(list_attribute(group, reference), membership(list(group.values)))
         return self.condition(group.condition, wanted, depth, (*inside, key))
 
     def value(self, operand: Any, wanted: bool, depth: int, inside: tuple[str, ...]) -> Test:

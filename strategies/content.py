@@ -16,7 +16,7 @@ from strategies.serving import Catalogue, entries
 class ContentParameters(Parameters):
     """What describes an item, and how far a history is trusted."""
 
-    title_weight: float = Field(1.0, ge=0, le=10, description="How much the words of the title count")
+    title_weight: float = Field(0.6, ge=0, le=10, description="How much the words of the title count")
     description_weight: float = Field(0.5, ge=0, le=10, description="How much the words of the description count")
     category_weight: float = Field(1.0, ge=0, le=10, description="How much the category counts, and those above it")
     attributes_weight: float = Field(1.0, ge=0, le=10, description="How much the attributes count, together")
@@ -25,10 +25,10 @@ class ContentParameters(Parameters):
         1.0, gt=0, le=1000, description="How much history it takes to move a preference away from everybody's"
     )
     background: float = Field(
-        0.1, ge=0, le=10, description="How much all items count as not chosen: lowers what is common everywhere"
+        0.3, ge=0, le=10, description="How much all items count as not chosen: lowers what is common everywhere"
     )
     prior: float = Field(
-        1.0, ge=0, le=10, description="How much everybody's preference for a feature counts beside the user's own"
+        0.3, ge=0, le=10, description="How much everybody's preference for a feature counts beside the user's own"
     )
     history: int = Field(100, ge=1, le=1000, description="So many of the user's latest signals are used")
     max_features: int = Field(50_000, ge=10, le=1_000_000, description="The most frequent features are kept, so many")

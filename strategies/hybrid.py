@@ -48,7 +48,6 @@ class HybridParameters(Parameters):
         (
             Component(strategy="matrix_factorization", weight=2.0),
             Component(strategy="user_cf"),
-            Component(strategy="item_cf"),
         ),
         min_length=1,
         max_length=8,

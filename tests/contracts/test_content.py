@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import pytest
 
 from reclift.strategy import Item, Query
-
 from tests.contracts.strategy_contract import StrategyContract
 
 NONE = dict.fromkeys(

@@ -268,7 +268,7 @@ class _Reader:
         return 1.0
 
     def model(self, value: Any, place: str) -> int | None:
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31):
             return value
         self.add(place, value, "must be a model's version number, 1 or more, or null for the active one")
         return None

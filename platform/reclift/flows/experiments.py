@@ -174,6 +174,7 @@ def create(
     _write(row, fields)
     session.add(row)
     session.flush()
+    bump(session)  # /assign knows drafts, too: "not_running" is another answer than 404
     record(session, actor, "create", "experiment", row.key, None, view(row))
     return row
 

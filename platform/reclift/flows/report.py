@@ -279,8 +279,11 @@ def latest_or_now(database: Database, key: str, *, segment: str | None = None, k
 
 def segments(session: Session, row: ExperimentRow, attribute: str, most: int = 10) -> list[dict[str, Any]]:
     """The primary metric by value of an attribute, the most frequent values first."""
-    if not 1 <= len(attribute) <= 64:
-        raise Invalid.of("segment", attribute, "must be an attribute's name of 1 to 64 characters")
+    # SQLite's JSON paths cannot quote a quote.
+    if not 1 <= len(attribute) <= 64 or '"' in attribute or not attribute.isprintable():
+        raise Invalid.of(
+            "segment", attribute, "must be an attribute's name of 1 to 64 printable characters without quotes"
+        )
     result = []
     from reclift.storage.aggregates import segment_values
 

@@ -78,7 +78,9 @@ def import_experiment(
     """Make the experiment with its log; it starts with the first list and stops with the last.
 
     Args:
-        database, registry, queue: as for every flow. Stopping asks for the report.
+        database: where it goes.
+        registry: the installed strategies.
+        queue: carries the job that computes the report, asked for when the experiment stops.
         payload: the experiment, as `POST /api/v1/experiments` takes it; its arms may name foreign strategies.
         lists: the log, in the order of time.
         actor: who brings it in, for the audit.

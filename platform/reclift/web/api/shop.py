@@ -21,6 +21,7 @@ from reclift.web.api.body import (
     known_fields,
     mapping,
     optional_identifier,
+    optional_time,
     whole,
 )
 from reclift.web.auth import runtime, scoped
@@ -30,7 +31,18 @@ shop = Blueprint("shop", __name__)
 
 _ASSIGN = frozenset({"user_id", "experiment", "attributes", "expose"})
 _RECOMMEND = frozenset(
-    {"user_id", "session_id", "placement", "k", "attributes", "context", "exclude", "candidates", "request_id"}
+    {
+        "user_id",
+        "session_id",
+        "placement",
+        "k",
+        "attributes",
+        "context",
+        "exclude",
+        "candidates",
+        "request_id",
+        "timestamp",
+    }
 )
 _MOST_CANDIDATES = 10_000
 
@@ -115,6 +127,7 @@ def recommend() -> Response:
         exclude=frozenset(identifiers(body, "exclude", _MOST_CANDIDATES) or ()),
         candidates=frozenset(candidates) if candidates is not None else None,
         request_id=optional_identifier(body, "request_id"),
+        at=optional_time(body, "timestamp"),
     )
     return answer(here.recommender.recommend(serving, wish))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reclift.domain.decision import Decision, UnknownExperiment
 from reclift.domain.events import Facts
-from reclift.domain.plan import Decision, UnknownExperiment
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
 from reclift.flows.serving import Serving
@@ -32,9 +32,7 @@ def expose(
     log.append(
         Facts(
             exposures=[
-                exposure(serving, decision, unit, at, "assign", attributes)
-                for decision in decisions
-                if decision.in_experiment
+                exposure(serving, decision, unit, at, "assign", attributes) for decision in decisions if decision.counts
             ]
         )
     )

@@ -14,6 +14,7 @@ from reclift.domain.events import EventError, checked_id
 from reclift.domain.problem import Problem
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.errors import Conflict, Invalid, NotFound
+from reclift.storage.database import rows_changed
 from reclift.storage.tables import Alias, Configuration, ItemRow, Profile
 
 MAX_ITEMS = 10_000
@@ -73,7 +74,7 @@ def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], key: str) 
     )
 
 
-def put_items(session: Session, items: Iterable[Mapping[str, Any]]) -> int:
+def put_items(session: Session, items: Iterable[dict[str, Any]]) -> int:
     """Add or replace items by id; the last of equal ids wins. Returns how many there were."""
     rows = {row["item_id"]: row for row in items}
     if rows:
@@ -84,7 +85,7 @@ def put_items(session: Session, items: Iterable[Mapping[str, Any]]) -> int:
 
 def delete_item(session: Session, item_id: str) -> None:
     """Remove an item: it is never shown again."""
-    if not session.execute(delete(ItemRow).where(ItemRow.item_id == item_id)).rowcount:
+    if not rows_changed(session.execute(delete(ItemRow).where(ItemRow.item_id == item_id))):
         raise NotFound("item", item_id)
     changed(session)
 
@@ -127,7 +128,7 @@ def search_items(
 def titles(session: Session, item_ids: Iterable[str]) -> dict[str, str]:
     """The titles of some items."""
     rows = session.execute(select(ItemRow.item_id, ItemRow.title).where(ItemRow.item_id.in_(list(item_ids))))
-    return {item_id: title for item_id, title in rows}
+    return dict(rows.tuples().all())
 
 
 def put_profile(session: Session, unit_id: str, attributes: object) -> None:

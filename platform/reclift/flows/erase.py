@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import delete, or_
 
-from reclift.storage.database import Database
+from reclift.storage.database import Database, rows_changed
 from reclift.storage.sinks.spool import SpoolSink
 from reclift.storage.tables import (
     Alias,
@@ -43,10 +43,10 @@ def erase(database: Database, spool: SpoolSink, unit: str) -> dict[str, int]:
     spool.drain(DatabaseSink(database).append)
     with database.write() as session:
         removed = {
-            table.__tablename__: session.execute(delete(table).where(table.unit_id == unit)).rowcount
+            table.__tablename__: rows_changed(session.execute(delete(table).where(table.unit_id == unit)))
             for table in _TABLES
         }
-        removed[Alias.__tablename__] = session.execute(
-            delete(Alias).where(or_(Alias.unit_id == unit, Alias.alias == unit))
-        ).rowcount
+        removed[Alias.__tablename__] = rows_changed(
+            session.execute(delete(Alias).where(or_(Alias.unit_id == unit, Alias.alias == unit)))
+        )
     return removed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -50,12 +51,15 @@ def to_domain(row: ExperimentRow) -> Experiment:
         overrides=row.overrides,
         exclude=row.exclude,
         sticky=row.sticky,
+        started_at=row.started_at,
     )
 
 
 def compile_plan(rows: Iterable[ExperimentRow]) -> Plan:
     """The plan of all experiments, in the order in which they were started."""
-    return Plan([to_domain(row) for row in rows if row.source != "imported"])
+    return Plan(
+        [to_domain(row) if row.source != "imported" else replace(to_domain(row), status=Status.STOPPED) for row in rows]
+    )
 
 
 def view(row: ExperimentRow) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.errors import NotFound
-from reclift.storage.database import Database
+from reclift.storage.database import Database, rows_changed
 from reclift.storage.tables import JobLock, JobRun
 
 log = structlog.get_logger(__name__)
@@ -92,11 +92,13 @@ def sweep(database: Database, queue: Queue, *, older_than_seconds: int = STALE_S
 def begin(database: Database, job_id: int) -> JobRun | None:
     """Take a queued job; None when another worker has it, or it is over (a message that came twice)."""
     with database.write() as session:
-        taken = session.execute(
-            update(JobRun)
-            .where(JobRun.id == job_id, JobRun.state == "queued")
-            .values(state="running", started_at=now())
-        ).rowcount
+        taken = rows_changed(
+            session.execute(
+                update(JobRun)
+                .where(JobRun.id == job_id, JobRun.state == "queued")
+                .values(state="running", started_at=now())
+            )
+        )
         return session.get(JobRun, job_id) if taken else None
 
 
@@ -212,15 +214,17 @@ def recorded(
 def housekeeping(database: Database, *, keep: int = 1_000) -> int:
     """Forget the oldest finished runs beyond `keep`, and give up on runs whose worker is gone; returns how many."""
     with database.write() as session:
-        lost = session.execute(
-            update(JobRun)
-            .where(JobRun.state == "running", JobRun.started_at < now() - timedelta(seconds=LOST_SECONDS))
-            .values(state="failed", finished_at=now(), error="the worker went away")
-        ).rowcount
+        lost = rows_changed(
+            session.execute(
+                update(JobRun)
+                .where(JobRun.state == "running", JobRun.started_at < now() - timedelta(seconds=LOST_SECONDS))
+                .values(state="failed", finished_at=now(), error="the worker went away")
+            )
+        )
         edge = session.scalar(select(JobRun.id).order_by(JobRun.id.desc()).offset(keep).limit(1))
         old = 0
         if edge is not None:
-            old = session.execute(
-                delete(JobRun).where(JobRun.id <= edge, JobRun.state.in_(["done", "failed"]))
-            ).rowcount
+            old = rows_changed(
+                session.execute(delete(JobRun).where(JobRun.id <= edge, JobRun.state.in_(["done", "failed"])))
+            )
         return lost + old

@@ -17,7 +17,6 @@ from reclift.flows.errors import Conflict, NotFound
 from reclift.storage.tables import EventRow, ExperimentRow, ModelRow, Placement
 from reclift.strategy import Registry, parse_parameters
 
-
 RETRY_AFTER = timedelta(minutes=10)
 """A strategy that could not be trained is not tried again by the schedule before this has passed."""
 

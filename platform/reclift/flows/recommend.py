@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
+from reclift.domain.decision import Decision
 from reclift.domain.events import MICROS, Facts
-from reclift.domain.plan import Decision
 from reclift.flows.assign import exposure
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
@@ -135,7 +135,7 @@ class Recommender:
     @staticmethod
     def _id(wish: Wish) -> str:
         if wish.request_id is not None:
-            text = "\x1f".join((wish.request_id, wish.unit, wish.placement))
+            text = f"{wish.request_id}\x1f{wish.unit}\x1f{wish.placement}"
             return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         # Begins with the time, so that new rows lie together in the index.
         return f"{time.time_ns() // 1_000:014x}{secrets.token_hex(9)}"
@@ -228,7 +228,7 @@ class Recommender:
             "items": [{key: row[key] for key in row if key != "reason"} for row in rows],
         }
         facts = Facts(impressions=[impression])
-        if decision is not None:
+        if decision is not None and decision.counts:
             facts.exposures.append(exposure(serving, decision, wish.unit, at, "recommend", wish.attributes))
         self._log.append(facts)
 

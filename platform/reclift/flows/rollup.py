@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from reclift.domain.metric import Metric
 from reclift.domain.totals import Day, Unit, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
-from reclift.storage.database import Database
+from reclift.storage.database import Database, rows_changed
 from reclift.storage.tables import (
     DirtyUnit,
     EventRow,
@@ -35,7 +35,7 @@ from reclift.storage.tables import (
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-_RESULTS = (ExperimentUnit, UnitTotal, UnitDay, PositionTotal)
+_RESULTS: tuple[Any, ...] = (ExperimentUnit, UnitTotal, UnitDay, PositionTotal)
 
 
 class _Overtaken(Exception):  # noqa: N818 (a state, not a mistake)
@@ -97,7 +97,7 @@ def _one_batch(database: Database, batch: int) -> int:
         marks = session.scalars(select(DirtyUnit.id).where(DirtyUnit.unit_id.in_(units))).all()
         rows = _compute(session, units)
     with database.write() as session:
-        deleted = session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(marks))).rowcount
+        deleted = rows_changed(session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(marks))))
         if deleted != len(marks):
             session.rollback()
             raise _Overtaken

@@ -1,4 +1,4 @@
-"""What each process answers from: an immutable snapshot of plan, placements, keys, models and catalogue, swapped whole."""
+"""What each process answers from: an immutable snapshot of plan, placements, keys, models and items, swapped whole."""
 
 from __future__ import annotations
 
@@ -53,14 +53,20 @@ class Key:
 
 @dataclass(frozen=True)
 class Serving:
-    """One snapshot. `arms` holds what answers for (experiment, arm); `phases` the arms of every started experiment."""
+    """One snapshot.
+
+    Attributes:
+        arms: (experiment, arm) -> what answers, of running experiments.
+        described: (experiment, arm) -> its strategy and parameters, of all experiments.
+        phases: experiment -> arm -> phase, of experiments that were started.
+    """
 
     version: int
     catalogue_version: int
     plan: Plan
     placements: Mapping[str, ServedPlacement]
     arms: Mapping[tuple[str, str], Served]
-    arm_params: Mapping[tuple[str, str], Mapping[str, Any]]
+    described: Mapping[tuple[str, str], Mapping[str, Any]]
     keys: Mapping[str, Key]
     phases: Mapping[str, Mapping[str, int]]
     available: frozenset[str]
@@ -76,7 +82,7 @@ class Serving:
 
 
 class Live:
-    """Keeps the current snapshot, looks for newer configuration, and keeps the last good one when the database is away."""
+    """Keeps the current snapshot and looks for newer configuration; without a database the last good one stays."""
 
     def __init__(self, database: Database, registry: Registry, artifacts: Artifacts, *, poll_seconds: float) -> None:
         """Nothing is loaded before `refresh` or `start`."""
@@ -180,10 +186,10 @@ class Live:
             )
             for row in session.scalars(select(Placement))
         }
-        arms, arm_params = {}, {}
+        arms, described = {}, {}
         for experiment in experiment_rows:
             for arm in experiment.arms:
-                arm_params[experiment.key, arm.key] = arm.params
+                described[experiment.key, arm.key] = {"strategy": arm.strategy, "params": arm.params}
                 if experiment.status == "running" and experiment.source != "imported":
                     arms[experiment.key, arm.key] = serve(arm.strategy, arm.params, arm.model)
         keys = {
@@ -200,7 +206,7 @@ class Live:
             plan=experiments.compile_plan(experiment_rows),
             placements=placements,
             arms=arms,
-            arm_params=arm_params,
+            described=described,
             keys=keys,
             phases=phases,
             available=available,

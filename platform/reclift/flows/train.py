@@ -32,7 +32,8 @@ def load_dataset(
     Args:
         database: where the facts are.
         weights: event type -> weight; types that are not in it tell nothing.
-        until, since: microseconds; None: no bound.
+        until: nothing later, microseconds; None: no bound.
+        since: nothing earlier, microseconds; None: no bound.
     """
     users: dict[str, int] = {}
     item_index: dict[str, int] = {}
@@ -52,9 +53,10 @@ def load_dataset(
         if since is not None:
             query = query.where(EventRow.at >= since)
         rows: list[tuple[int, int, float, float, float]] = []
-        for unit, item, kind, value, at in session.execute(query.order_by(EventRow.at, EventRow.event_id)).yield_per(
-            20_000
-        ):
+        for unit, known_item, kind, value, at in session.execute(
+            query.order_by(EventRow.at, EventRow.event_id)
+        ).yield_per(20_000):
+            item = str(known_item)  # never null: the query says so
             column = item_index.get(item)
             if column is None:
                 column = item_index[item] = len(items)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
+from reclift.storage.database import rows_changed
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 
@@ -31,7 +32,7 @@ def _add(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) 
     if not rows:
         return 0
     statement = _insert(connection, table).on_conflict_do_nothing()
-    return max(connection.execute(statement, rows).rowcount, 0)
+    return rows_changed(connection.execute(statement, rows))
 
 
 def write_facts(connection: Connection, facts: Facts) -> Receipt:

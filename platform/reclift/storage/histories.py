@@ -73,7 +73,7 @@ class Histories:
         with self._database.engine.connect() as connection:
             rows = connection.execute(query).all()
         return tuple(
-            Signal(item, self._weights[kind], at / MICROS, kind, value) for item, kind, value, at in reversed(rows)
+            Signal(str(item), self._weights[kind], at / MICROS, kind, value) for item, kind, value, at in reversed(rows)
         )
 
     def _keep(self, unit: str, entry: _Entry) -> None:

@@ -92,7 +92,7 @@ def install(app: Flask) -> None:
 
 
 def of_http(error: HTTPException) -> Response:
-    """werkzeug's errors as problem documents."""
+    """Werkzeug's errors as problem documents."""
     response = problem(error.code or 500, error.name, str(error.description or error.name))
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:

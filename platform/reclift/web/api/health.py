@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,7 +54,7 @@ class _Counts(Collector):
     def __init__(self, here: Runtime) -> None:
         self._here = here
 
-    def collect(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
+    def collect(self) -> list[Metric]:
         here = self._here
         taken = CounterMetricFamily("reclift_facts_taken", "Facts made durable, by sink", labels=["sink"])
         for sink, count in here.event_log.taken.items():
@@ -68,7 +68,7 @@ class _Counts(Collector):
             "Time since the plan was known to be the newest",
             value=here.live.age_seconds or 0,
         )
-        result = [taken, refused, spool, age]
+        result: list[Metric] = [taken, refused, spool, age]
         try:
             with here.database.read() as session:
                 waiting = rollup.waiting(session)

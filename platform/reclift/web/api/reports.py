@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from reclift.flows import experiments, jobs, report
+from reclift.flows import experiments, jobs, report, report_parts
 from reclift.web.api.body import answer
 from reclift.web.auth import actor, runtime, scoped
 from reclift.web.problems import bad_field
@@ -22,7 +22,7 @@ def get_report(key: str) -> Response:
     segment = request.args.get("segment")
     body = report.latest_or_now(runtime().database, key, segment=segment)
     if form == "csv":
-        response = Response(report.to_csv(body), mimetype="text/csv")
+        response = Response(report_parts.to_csv(body), mimetype="text/csv")
         response.headers["Content-Disposition"] = f'attachment; filename="{key}-report.csv"'
         return response
     return answer(body)

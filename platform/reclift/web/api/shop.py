@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
-from reclift.domain.plan import Decision
+from reclift.domain.decision import Decision
 from reclift.flows import assign as assign_flow
 from reclift.flows import catalogue
 from reclift.flows.recommend import Wish
@@ -45,6 +45,7 @@ _RECOMMEND = frozenset(
     }
 )
 _MOST_CANDIDATES = 10_000
+_UNDESCRIBED: Mapping[str, Any] = {"strategy": None, "params": {}}
 
 
 @shop.post("/assign")
@@ -93,8 +94,7 @@ def _assignment(serving: Serving, decision: Decision) -> dict[str, Any]:
         "arm": decision.arm,
         "in_experiment": decision.in_experiment,
         "reason": decision.reason,
-        "strategy": decision.strategy,
-        "params": serving.arm_params.get((decision.experiment, decision.arm), {}),
+        **serving.described.get((decision.experiment, decision.arm), _UNDESCRIBED),
     }
 
 

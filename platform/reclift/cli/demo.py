@@ -18,6 +18,7 @@ from reclift.cli.demo_server import DemoServer, DemoServerError
 from reclift.cli.demo_steps import EMAIL, KEYS, Demo, DemoError
 from reclift.flows.errors import FlowError
 from reclift.flows.public_data import PublicDataError
+from reclift.flows.public_movielens import read_wheel
 from reclift.flows.replay_http import ReplayError
 from reclift.settings import load_settings
 from reclift.storage.tables import ExperimentRow, JobRun
@@ -72,7 +73,10 @@ def _run(runtime: wiring.Runtime, server: DemoServer, console: Console) -> None:
             server.start()
         else:
             steps.make_account()
-            data = steps.prepare()
+            bandit, movielens = steps.fetch()
+            steps.import_open_bandit(bandit)
+            data = read_wheel(movielens)
+            steps.fill_shop(data)
             steps.start_experiments(data)
             server.start()
             steps.train()

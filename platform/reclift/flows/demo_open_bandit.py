@@ -18,6 +18,8 @@ from reclift.strategy import Registry
 
 TITLES: Mapping[str, str] = {"all": "all customers", "men": "men", "women": "women"}
 PLACEMENT = "fashion"
+ROWS = 60_000
+"""Of all three campaigns and both policies."""
 
 
 def experiment_key(campaign: str) -> str:
@@ -45,7 +47,7 @@ def payload(campaign: str) -> dict[str, Any]:
         "planned_days": 7,
         "note": (
             f"{OPEN_BANDIT.title}. {OPEN_BANDIT.citation}. The small edition has 10,000 rows of each policy, sampled "
-            "row by row: visits cannot be put together again, so each row is a unit of its own, with one item shown. It "
+            "row by row: visits cannot be put together again, so each row is a unit of its own, with one item. It "
             "is too small to repeat the paper's findings."
         ),
     }

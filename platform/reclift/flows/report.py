@@ -295,5 +295,3 @@ def find_report(session: Session, key: str) -> dict[str, Any]:
     if body is None:
         raise NotFound("report of experiment", key)
     return body
-
-

@@ -94,7 +94,11 @@ def _freshness(row: ExperimentRow, until: int | None, waiting: int) -> dict[str,
     if waiting:
         text += f"; {waiting:,} changes wait for the worker"
     stale = row.status == "running" and row.source == "live" and age > timedelta(hours=STALE_HOURS)
-    return {"check": "freshness", "ok": not stale, "text": text + (f"; nothing new for {age.days} days" if stale else "")}
+    return {
+        "check": "freshness",
+        "ok": not stale,
+        "text": text + (f"; nothing new for {age.days} days" if stale else ""),
+    }
 
 
 def series(session: Session, row: ExperimentRow, metrics: Sequence[Metric]) -> dict[str, list[dict[str, Any]]]:
@@ -199,7 +203,11 @@ def to_csv(body: Mapping[str, Any]) -> str:
         compared = {comparison["arm"]: comparison for comparison in metric["comparisons"]}
         for arm in metric["arms"]:
             line = {name: arm.get(name) for name in ("arm", "units", "mean", "std_error")}
-            line |= {"experiment": body["experiment"], "computed_at": body["computed_at"], "data_until": body["data_until"]}
+            line |= {
+                "experiment": body["experiment"],
+                "computed_at": body["computed_at"],
+                "data_until": body["data_until"],
+            }
             line |= {name: metric[name] for name in ("metric", "role", "kind")}
             line |= _comparison_cells(compared.get(arm["arm"]))
             writer.writerow({name: _safe(value) for name, value in line.items()})
@@ -213,7 +221,11 @@ def _comparison_cells(comparison: Mapping[str, Any] | None) -> dict[str, Any]:
         name: comparison[name] for name in ("control", "lift", "difference", "p_value", "p_value_adjusted", "ci_level")
     }
     sequential, bayesian = comparison["sequential"] or {}, comparison["bayesian"] or {}
-    pairs = (("lift", comparison["lift_ci"]), ("difference", comparison["difference_ci"]), ("sequential_lift", sequential.get("lift_ci")))
+    pairs = (
+        ("lift", comparison["lift_ci"]),
+        ("difference", comparison["difference_ci"]),
+        ("sequential_lift", sequential.get("lift_ci")),
+    )
     for name, pair in pairs:
         cells[f"{name}_low"], cells[f"{name}_high"] = pair or (None, None)
     cells["sequential_p_value"] = sequential.get("p_value")
@@ -226,5 +238,3 @@ def _comparison_cells(comparison: Mapping[str, Any] | None) -> dict[str, Any]:
 def _safe(value: object) -> object:
     """Spreadsheets run cells that begin like a formula; a leading quote makes them text."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
-
-

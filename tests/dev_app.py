@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 from flask import Flask
+
 from reclift.web.pages import init_pages
 from tests.fake_backend import FakePages
 from tests.shared_data import ROOT

@@ -29,8 +29,11 @@ class FakePages:
         self.calls: list[tuple[Any, ...]] = []
 
     def about(self) -> JSON:
-        return {"version": "0.1.0", "environment": "Demo", "facts": [
-            {"name": "Database", "text": "SQLite (embedded)"}, {"name": "Jobs", "text": "embedded worker"}]}
+        return {
+            "version": "0.1.0",
+            "environment": "Demo",
+            "facts": [{"name": "Database", "text": "SQLite (embedded)"}, {"name": "Jobs", "text": "embedded worker"}],
+        }
 
     def home(self) -> JSON:
         entries = self.experiments()
@@ -151,7 +154,9 @@ class FakePages:
         return list(METRICS.values())
 
     def items(self, query: str, page: int) -> Page:
-        rows = [i for i in self.shop["items"] if query.lower() in f"{i['item_id']} {i['title']} {i['category']}".lower()]
+        rows = [
+            i for i in self.shop["items"] if query.lower() in f"{i['item_id']} {i['title']} {i['category']}".lower()
+        ]
         return self._page(rows, page)
 
     def events(self, page: int) -> Page:

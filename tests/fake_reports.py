@@ -12,16 +12,47 @@ from scipy import stats
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 METRICS: dict[str, dict[str, Any]] = {
-    "ctr": {"key": "ctr", "name": "CTR", "kind": "ratio", "format": "percent", "direction": "up", "window_days": None,
-            "event": "click", "description": "Clicks on recommended items per impression of the list."},
-    "conversion": {"key": "conversion", "name": "Conversion", "kind": "proportion", "format": "percent",
-                   "direction": "up", "window_days": 7, "event": "purchase",
-                   "description": "Share of exposed users with a purchase after exposure."},
-    "revenue_per_user": {"key": "revenue_per_user", "name": "Revenue per user", "kind": "sum", "format": "money",
-                         "currency": "GBP", "direction": "up", "window_days": 7, "event": "purchase",
-                         "description": "Sum of purchases' value after exposure, per exposed user."},
-    "latency": {"key": "latency", "name": "Latency", "kind": "mean", "format": "ms", "direction": "down",
-                "window_days": None, "event": "impression", "description": "Time to answer, per impression."},
+    "ctr": {
+        "key": "ctr",
+        "name": "CTR",
+        "kind": "ratio",
+        "format": "percent",
+        "direction": "up",
+        "window_days": None,
+        "event": "click",
+        "description": "Clicks on recommended items per impression of the list.",
+    },
+    "conversion": {
+        "key": "conversion",
+        "name": "Conversion",
+        "kind": "proportion",
+        "format": "percent",
+        "direction": "up",
+        "window_days": 7,
+        "event": "purchase",
+        "description": "Share of exposed users with a purchase after exposure.",
+    },
+    "revenue_per_user": {
+        "key": "revenue_per_user",
+        "name": "Revenue per user",
+        "kind": "sum",
+        "format": "money",
+        "currency": "GBP",
+        "direction": "up",
+        "window_days": 7,
+        "event": "purchase",
+        "description": "Sum of purchases' value after exposure, per exposed user.",
+    },
+    "latency": {
+        "key": "latency",
+        "name": "Latency",
+        "kind": "mean",
+        "format": "ms",
+        "direction": "down",
+        "window_days": None,
+        "event": "impression",
+        "description": "Time to answer, per impression.",
+    },
 }
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import Field
+
 from reclift.strategy import NoParameters, Parameters
 from tests.fake_reports import NOW
 

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     secret_key: str = Field(
         "", description="Signs sessions and preview links. Empty: made once and kept in the data folder."
     )
+    environment: str = Field(
+        "", description="A word for the top bar that tells installations apart (Demo, Staging, …)."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line shown.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
     threads: int = Field(16, ge=1, le=512, description="Threads that answer requests in each server process.")

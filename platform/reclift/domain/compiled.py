@@ -121,9 +121,7 @@ class CompiledExperiment:
         self._hash = SeededHash(experiment.seed)
         self._table = BucketTable(ranges, [answer(arm.key, Reason.BUCKETED) for arm in arms], self._beyond)
 
-    def decide(
-        self, unit: str, units: Iterable[int], attributes: Attributes, sticky: str | None
-    ) -> Decision:
+    def decide(self, unit: str, units: Iterable[int], attributes: Attributes, sticky: str | None) -> Decision:
         """The answer for a unit; `units` are its code units, `sticky` the arm it has met, if any."""
         if not unit:
             return self._beyond  # nothing to hash: as every SDK, we keep it out

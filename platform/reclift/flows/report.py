@@ -10,7 +10,6 @@ from typing import Any, Literal
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from reclift.domain.events import MICROS
 from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows import report_parts, rollup
@@ -46,7 +45,7 @@ class Read:
 
 def roles(row: ExperimentRow, known: Mapping[str, Metric]) -> list[tuple[Metric, Role]]:
     """The experiment's metrics in the report's order; one that stands in several roles keeps the first."""
-    wanted: list[tuple[str | None, Role]] = [(row.metrics.get("primary"), "primary")]
+    wanted: list[tuple[str, Role]] = [(row.metrics.get("primary") or "", "primary")]
     wanted += [(key, "secondary") for key in row.metrics.get("secondary", ())]
     wanted += [(key, "guardrail") for key in row.metrics.get("guardrails", ())]
     result: dict[str, tuple[Metric, Role]] = {}

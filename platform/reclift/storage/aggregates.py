@@ -208,7 +208,9 @@ def largest_share(session: Session, experiment: str, phase: int, metric: str) ->
     return float(largest or 0.0), float(total or 0.0)
 
 
-def latest_lists(session: Session, experiment: str, phase: int, limit: int) -> list[tuple[str, list[Any], Any, float | None]]:
+def latest_lists(
+    session: Session, experiment: str, phase: int, limit: int
+) -> list[tuple[str, list[Any], Any, float | None]]:
     """The newest lists shown: arm, items, fallback, latency."""
     rows = session.execute(
         select(ImpressionRow.arm, ImpressionRow.items, ImpressionRow.fallback, ImpressionRow.latency_ms)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 from flask import current_app, g, request, session
 from flask_login import current_user
@@ -13,6 +14,8 @@ from wtforms import ValidationError
 
 from reclift.flows.accounts import digest
 from reclift.flows.serving import Key
+from reclift.web.pages.backend import Pages
+from reclift.web.pages.frame import actor as signed_in
 from reclift.web.problems import Refused
 from reclift.wiring import Runtime
 
@@ -24,9 +27,17 @@ _IMPLIED = {"read": frozenset({"read", "manage"})}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What hangs in `app.extensions["reclift"]`: the runtime, and the pages' door to it."""
+
+    runtime: Runtime
+    pages: Pages
+
+
 def runtime() -> Runtime:
     """What this process works with."""
-    return cast(Runtime, current_app.extensions["reclift"])
+    return cast("Extension", current_app.extensions["reclift"]).runtime
 
 
 def bearer() -> Key | None:
@@ -74,7 +85,7 @@ def scoped(*scopes: str, people: bool = False) -> Callable[[Callable[Args, Answe
 
 
 def _check_person(accepted: frozenset[str], scopes: tuple[str, ...]) -> None:
-    person: Any = current_user
+    person = signed_in()
     if accepted.isdisjoint(_ROLE_SCOPES.get(person.role, frozenset())):
         raise Refused(403, "Forbidden", f"a {person.role} may not do this; it needs scope {' or '.join(scopes)}")
     if request.method not in _SAFE:

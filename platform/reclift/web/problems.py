@@ -88,7 +88,17 @@ def install(app: Flask) -> None:
     def _poison(error: Poison) -> Response:
         return problem(422, "Cannot be stored", str(error))
 
-    app.config["RECLIFT_PROBLEMS"] = True
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response | HTTPException:
+        return of_http(error) if wants_problem() else error
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response | tuple[str, int]:
+        # The last resort: the caller learns that it is our fault, the log has the trace.
+        log.exception("request_failed", path=request.path, error=type(error).__name__)
+        if wants_problem():
+            return problem(500, "Internal error", "something went wrong here; the log has the details")
+        return "Something went wrong here; the log has the details.", 500
 
 
 def of_http(error: HTTPException) -> Response:

@@ -58,7 +58,9 @@ def asset(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _icons() -> dict[str, tuple[str, str]]:
-    found = re.findall(r'<symbol[^>]*?viewBox="([^"]+)"[^>]*?id="([^"]+)"[^>]*>(.*?)</symbol>', _ICONS.read_text(), re.S)
+    found = re.findall(
+        r'<symbol[^>]*?viewBox="([^"]+)"[^>]*?id="([^"]+)"[^>]*>(.*?)</symbol>', _ICONS.read_text(), re.DOTALL
+    )
     return {name: (box, body) for box, name, body in found}
 
 

@@ -81,7 +81,14 @@ def leading(metric: Mapping[str, Any]) -> JSON | None:
 def headline(entry: Mapping[str, Any]) -> JSON:
     """One experiment in a line: its primary metric's best lift, whether it can be read, users, guardrails, trend."""
     report = entry.get("report")
-    out: JSON = {"users": None, "state": "none", "text": "No report yet", "metric": None, "trend": [], "guardrails": None}
+    out: JSON = {
+        "users": None,
+        "state": "none",
+        "text": "No report yet",
+        "metric": None,
+        "trend": [],
+        "guardrails": None,
+    }
     if not report:
         return out
     out["users"] = sum(arm["units"] for arm in report["arms"])

@@ -61,7 +61,9 @@ def fields(schema: Mapping[str, Any], values: Mapping[str, Any] | None = None) -
         value = (values or {}).get(name, prop.get("default"))
         label = name.replace("_", " ").capitalize()
         optional = nullable or name not in required
-        found.append(Field(name, label, prop.get("description", ""), kind, value, optional, choices, minimum, maximum, step))
+        found.append(
+            Field(name, label, prop.get("description", ""), kind, value, optional, choices, minimum, maximum, step)
+        )
     return found
 
 

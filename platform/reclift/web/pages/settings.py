@@ -34,7 +34,9 @@ def create_key() -> Answer:
     if not name:
         problems.append({"field": "name", "value": "", "rule": "is needed: who or what will use this key"})
     if not scopes:
-        problems.append({"field": "scopes", "value": "", "rule": "must be at least one: a key without any can do nothing"})
+        problems.append(
+            {"field": "scopes", "value": "", "rule": "must be at least one: a key without any can do nothing"}
+        )
     typed = {"name": name, "scopes": scopes}
     if problems:
         return _page(422, key_problems=problems, typed=typed)

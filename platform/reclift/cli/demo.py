@@ -38,7 +38,8 @@ def demo(port: int, no_serve: bool) -> None:
     console = Console()
     settings = load_settings()
     runtime = wiring.build(settings)
-    signal.signal(signal.SIGTERM, _leave)
+    for sign in (signal.SIGTERM, signal.SIGINT):  # a shell may have told background jobs to ignore the latter
+        signal.signal(sign, _leave)
     try:
         with DemoServer(HOST, port, settings.data_dir / "demo-server.log") as server:
             server.check_port()
@@ -83,7 +84,7 @@ def _run(runtime: wiring.Runtime, server: DemoServer, console: Console) -> None:
             steps.replay(data)
             steps.report()
     console.print(_summary(runtime))
-    sign_in = f"{server.url}/sign-in\n[bold]{EMAIL}[/bold]   password [bold]{steps.notes.password}[/bold]"
+    sign_in = f"{server.url}\n[bold]{EMAIL}[/bold]   password [bold]{steps.notes.password}[/bold]"
     console.print(Panel(sign_in, title="Reclift", expand=False))
 
 

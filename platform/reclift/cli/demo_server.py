@@ -54,7 +54,7 @@ class DemoServer:
         arguments = ["serve", "--host", self.host, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 (our own command with our own arguments)
-                [sys.executable, "-c", "from reclift.cli import main; main()", *arguments],
+                [sys.executable, "-m", "reclift", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

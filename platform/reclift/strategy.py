@@ -12,7 +12,7 @@ my_strategy = "my_package.my_module:MyStrategy"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -295,6 +295,10 @@ class Registry:
     def __contains__(self, key: object) -> bool:
         """Whether a strategy of this key is installed."""
         return key in self._found
+
+    def __iter__(self) -> Iterator[str]:
+        """All keys, sorted."""
+        return iter(sorted(self._found))
 
     def keys(self) -> list[str]:
         """All keys, sorted."""

@@ -52,6 +52,7 @@ def build_celery(settings: Settings) -> Celery:
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         task_time_limit=6 * 3600,
         task_soft_time_limit=6 * 3600 - 60,
@@ -166,7 +167,8 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
 def configure_logging(settings: Settings) -> None:
     """One line an event on standard error, for people or as JSON."""
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
-    for chatty in ("alembic", "kombu", "amqp"):
+    # A line for each scheduled task every few seconds would drown the rest; failures are logged by the tasks.
+    for chatty in ("alembic", "kombu", "amqp", "celery"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()

@@ -22,6 +22,9 @@ from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
+ASKED_FOR = ("train", "report")
+SCHEDULED = ("rollup", "reports", "training", "sweep", "housekeeping")
+
 _PROGRESS_SECONDS = 0.5
 
 
@@ -48,16 +51,21 @@ class _Process:
 _process = _Process()
 
 
+def _run_job(job_id: int) -> None:
+    run_job(_process.runtime(), job_id)
+
+
+def _run_scheduled(task: Any) -> int:
+    return scheduled(_process.runtime(), task.name.removeprefix("reclift."))
+
+
 def make_app(settings: Settings) -> Celery:
     """The Celery application with its tasks and its schedule."""
     app = wiring.build_celery(settings)
-    app.task(name="reclift.train")(lambda job_id: run_job(_process.runtime(), job_id))
-    app.task(name="reclift.report")(lambda job_id: run_job(_process.runtime(), job_id))
-    app.task(name="reclift.rollup")(lambda: scheduled(_process.runtime(), "rollup"))
-    app.task(name="reclift.reports")(lambda: scheduled(_process.runtime(), "reports"))
-    app.task(name="reclift.training")(lambda: scheduled(_process.runtime(), "training"))
-    app.task(name="reclift.sweep")(lambda: scheduled(_process.runtime(), "sweep"))
-    app.task(name="reclift.housekeeping")(lambda: scheduled(_process.runtime(), "housekeeping"))
+    for name in ASKED_FOR:
+        app.task(name=f"reclift.{name}")(_run_job)
+    for name in SCHEDULED:
+        app.task(name=f"reclift.{name}", bind=True)(_run_scheduled)
     seconds = {
         "rollup": 3.0,
         "reports": float(settings.report_every_seconds),

@@ -17,7 +17,7 @@ console = Console(stderr=True, highlight=False)
 
 @contextmanager
 def runtime(settings: Settings | None = None, *, set_up: bool | None = None) -> Iterator[wiring.Runtime]:
-    """A runtime, closed at the end. A SQLite database is brought up to date first, since there is only one user of it."""
+    """A runtime, closed at the end. A SQLite database is brought up to date first: it has one user only."""
     settings = settings or load_settings()
     wiring.configure_logging(settings)
     here = wiring.build(settings)

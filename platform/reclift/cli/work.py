@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 import orjson
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from reclift.cli.common import console, runtime
@@ -43,7 +44,7 @@ def train(strategies: tuple[str, ...]) -> None:
                     key,
                     params,
                     weights=here.settings.event_weights,
-                    progress=lambda share, what, bar=bar: bars.update(bar, completed=share, what=what),
+                    progress=partial(_tell, bars, bar),
                     data=data,
                     keep=here.settings.keep_models,
                     actor="command line",
@@ -53,6 +54,10 @@ def train(strategies: tuple[str, ...]) -> None:
                 failed += result["state"] != "ready"
     if failed:
         sys.exit(1)
+
+
+def _tell(bars: Progress, bar: TaskID, share: float, what: str) -> None:
+    bars.update(bar, completed=share, what=what)
 
 
 @click.command()

@@ -57,8 +57,8 @@ def parse_experiment(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Check an experiment's JSON. Returns it in one shape, and everything that is wrong; use the first if none is.
 
-    The shape: `note, planned_days` (only if sent) and `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
-    metrics`, with defaults where nothing was sent. Arms are dicts of `key, strategy, params, weight, control, model`;
+    The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
+    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy, params, weight, control, model`;
     metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
     as they are (the plan normalises them). With `partial` (a PATCH) only what was sent is in it and nothing is
     required. With `groups`, the saved groups that conditions name must exist.

@@ -20,6 +20,7 @@ from reclift.storage.tables import Account, ApiKey
 ROLES = ("manager", "viewer")
 SCOPES: dict[str, str] = {
     "shop": "call /assign, /recommend, /events, /items, /users and OpenFeature from a server",
+    "replay": "date impressions into the past, to replay real histories",
     "client": "read the GrowthBook payload; may be public",
     "read": "read experiments, reports, models and settings",
     "manage": "read and change all of these",

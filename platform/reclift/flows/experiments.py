@@ -91,7 +91,7 @@ def view(row: ExperimentRow) -> dict[str, Any]:
         ],
         "metrics": row.metrics,
         "note": row.data.get("note", ""),
-        "planned_days": row.data.get("planned_days", DEFAULT_PLANNED_DAYS),
+        "planned_days": row.data.get("planned_days"),
         "status": row.status,
         "phase": row.phase,
         "version": row.version,
@@ -144,7 +144,7 @@ def create(
         status="draft",
         phase=1,
         version=1,
-        data={},
+        data={"planned_days": DEFAULT_PLANNED_DAYS},
         created_at=at,
         updated_at=at,
         metrics=dict(DEFAULT_METRICS),
@@ -261,8 +261,10 @@ def warnings(session: Session, row: ExperimentRow) -> list[str]:
     if not others:
         return []
     return [
-        f"{', '.join(others)} also run on {row.placement}: a user in several gets the list of the one that started first "
-        "and counts only there. Put them into one layer to share the users out."
+        (
+            f"{', '.join(others)} also run on {row.placement}: a user in several gets the list of the one that started "
+            "first and counts only there. Put them into one layer to share the users out."
+        )
     ]
 
 
@@ -281,8 +283,9 @@ def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     ):
         if name in fields:
             setattr(row, name, fields[name])
-    if "metrics" in fields:
-        row.metrics = {**DEFAULT_METRICS, "secondary": [], "guardrails": [], **fields["metrics"]}
+    chosen = fields.get("metrics")
+    if chosen is not None and chosen.get("primary") is not None:
+        row.metrics = {"secondary": [], "guardrails": [], **chosen}
     extras = {name: fields[name] for name in ("note", "planned_days") if name in fields}
     if extras:
         row.data = {**row.data, **extras}

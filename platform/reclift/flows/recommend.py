@@ -35,7 +35,7 @@ class Wish:
         unit: canonical id of the user, or the guest's session id.
         user_id, session_id: as sent; one of them is None.
         request_id: if given, a retry with it gives the same answer and is one impression.
-        at: when the list is shown, microseconds, if not now (queues, replays of histories); never later than now.
+        at: microseconds; when it was, if this is a replay of the past. None: now.
     """
 
     unit: str
@@ -114,11 +114,10 @@ class Recommender:
             served = serving.arms.get((decision.experiment, decision.arm), Served(decision.arm, None, None))
         recommendation_id = self._id(wish)
         history = self._histories.get(wish.unit)
-        received_at = now_micros()
-        at = received_at if wish.at is None else min(wish.at, received_at)
+        at = wish.at if wish.at is not None else now_micros()
         rows, fallback = self._fill(serving, placement, served, decision, wish, history, recommendation_id, at)
         latency_ms = (time.perf_counter() - started) * 1_000
-        self._keep(serving, decision, served, wish, recommendation_id, (at, received_at), rows, fallback, latency_ms)
+        self._keep(serving, decision, served, wish, recommendation_id, at, rows, fallback, latency_ms)
         return {
             "recommendation_id": recommendation_id,
             "user_id": wish.user_id,
@@ -206,17 +205,16 @@ class Recommender:
         served: Served,
         wish: Wish,
         recommendation_id: str,
-        times: tuple[int, int],
+        at: int,
         rows: list[dict[str, Any]],
         fallback: dict[str, Any] | None,
         latency_ms: float,
     ) -> None:
-        at, received_at = times
         impression = {
             "recommendation_id": recommendation_id,
             "unit_id": wish.unit,
             "at": at,
-            "received_at": received_at,
+            "received_at": at,
             "placement": wish.placement,
             "experiment": decision.experiment if decision is not None else None,
             "phase": serving.arms_of(decision.experiment).get(decision.arm) if decision is not None else None,

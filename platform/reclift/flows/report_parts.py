@@ -1,4 +1,4 @@
-"""Parts of the report beside the lifts: can it be trusted, how it developed, where clicks fell, what lists were like."""
+"""The report beside the lifts: can it be trusted, how did it develop, where did clicks fall, what was shown."""
 
 from __future__ import annotations
 
@@ -130,9 +130,7 @@ def _cumulate(table: DayTable, arms: Sequence[str], control: str, metric: Metric
         for number, arm in enumerate(arms):
             mine = (table.arm_of_unit == number) & (table.joined <= day)
             sums[arm] = Sums.from_arrays(capped[mine], y[mine]) if mine.any() else Sums.empty()
-        for arm in arms:
-            if arm != control:
-                result.append(_point(day, arm, control, sums, metric))
+        result += [_point(day, arm, control, sums, metric) for arm in arms if arm != control]
     return result
 
 
@@ -188,9 +186,10 @@ def lists(session: Session, row: ExperimentRow) -> list[dict[str, Any]]:
 
 
 CSV_COLUMNS = (
-    "experiment", "metric", "role", "kind", "arm", "control", "units", "mean", "std_error", "lift", "lift_low", "lift_high",
-    "difference", "difference_low", "difference_high", "p_value", "p_value_adjusted", "ci_level", "sequential_p_value",
-    "sequential_lift_low", "sequential_lift_high", "chance_to_win", "expected_loss", "reasons", "computed_at", "data_until",
+    "experiment", "metric", "role", "kind", "arm", "control", "units", "mean", "std_error", "lift", "lift_low",
+    "lift_high", "difference", "difference_low", "difference_high", "p_value", "p_value_adjusted", "ci_level",
+    "sequential_p_value", "sequential_lift_low", "sequential_lift_high", "chance_to_win", "expected_loss", "reasons",
+    "computed_at", "data_until",
 )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def _history(data: Dataset, user: int) -> tuple[Signal, ...]:
     )
 
 
-def train(
+def train(  # noqa: PLR0915 (one story from row to activation, told in order)
     database: Database,
     registry: Registry,
     artifacts: Artifacts,

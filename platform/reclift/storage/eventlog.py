@@ -92,7 +92,7 @@ class GroupCommit(Generic[Work, Result]):
     """
 
     def __init__(self, commit: Callable[[list[Work]], list[Result | Exception]], *, max_waiting: int = 10_000) -> None:
-        """`commit` gets all waiting work and gives a result or an exception for each; `max_waiting` bounds the queue."""
+        """`commit` gets all waiting work and gives a result or an error for each; `max_waiting` bounds the queue."""
         self._commit = commit
         self._max_waiting = max_waiting
         self._door = threading.Lock()

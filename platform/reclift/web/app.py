@@ -59,7 +59,6 @@ def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> 
         app.register_blueprint(blueprint)
     init_pages(app)
     limiter = Limiter(get_remote_address, app=app, default_limits=[])
-    app.view_functions["pages.sign_in"] = limiter.limit(settings.sign_in_limit, methods=["POST"])(
-        app.view_functions["pages.sign_in"]
-    )
+    limited: Any = limiter.limit(settings.sign_in_limit, methods=["POST"])(app.view_functions["pages.sign_in"])
+    app.view_functions["pages.sign_in"] = limited
     return app

@@ -177,7 +177,7 @@ class PlatformPages:
     def strategies(self) -> list[JSON]:
         """Installed strategies; one that cannot be loaded says why in its summary."""
         result = []
-        for key in self._here.registry.keys():  # noqa: SIM118 (a registry is no mapping)
+        for key in self._here.registry:
             try:
                 kind = self._here.registry.get(key)
                 schema = kind.Parameters.model_json_schema()

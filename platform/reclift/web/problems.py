@@ -95,7 +95,7 @@ def install(app: Flask) -> None:
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response | tuple[str, int]:
         # The last resort: the caller learns that it is our fault, the log has the trace.
-        log.exception("request_failed", path=request.path, error=type(error).__name__)
+        log.error("request_failed", path=request.path, exc_info=error)
         if wants_problem():
             return problem(500, "Internal error", "something went wrong here; the log has the details")
         return "Something went wrong here; the log has the details.", 500

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from flask import Response, request
 
-from reclift.domain.events import EventError, checked_id, parse_time
+from reclift.domain.events import EventError, checked_id
 from reclift.web.problems import Refused, bad_field
 
 
@@ -47,20 +47,6 @@ def identifier(body: Mapping[str, Any], name: str) -> str:
 def optional_identifier(body: Mapping[str, Any], name: str) -> str | None:
     """An id that may be left out."""
     return None if body.get(name) is None else identifier(body, name)
-
-
-def optional_time(body: Mapping[str, Any], name: str) -> int | None:
-    """A time that may be left out, as microseconds since 1970."""
-    value = body.get(name)
-    if value is None:
-        return None
-    try:
-        at = parse_time(value)
-    except EventError as error:
-        raise bad_field(name, value, str(error).split(": ", 1)[1]) from None
-    if at < 0:
-        raise bad_field(name, value, "must not be before 1970")
-    return at
 
 
 def mapping(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:

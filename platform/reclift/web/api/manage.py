@@ -128,7 +128,7 @@ def put_placement(key: str) -> Response:
 @scoped("read", people=True)
 def list_strategies() -> Response:
     """The strategies that are installed, with the JSON schema of their parameters."""
-    return answer({"strategies": [strategy_view(key) for key in runtime().registry.keys()]})
+    return answer({"strategies": [strategy_view(key) for key in runtime().registry]})
 
 
 def strategy_view(key: str) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import orjson
 from flask import Blueprint, Response, request
 
 from reclift.domain.decision import Decision
+from reclift.domain.events import EventError, parse_time
 from reclift.flows import assign as assign_flow
 from reclift.flows import catalogue
+from reclift.flows.clock import now_micros
 from reclift.flows.recommend import Wish
 from reclift.flows.serving import Serving
 from reclift.web.api.body import (
@@ -21,10 +23,9 @@ from reclift.web.api.body import (
     known_fields,
     mapping,
     optional_identifier,
-    optional_time,
     whole,
 )
-from reclift.web.auth import runtime, scoped
+from reclift.web.auth import bearer, runtime, scoped
 from reclift.web.problems import Refused, bad_field
 
 shop = Blueprint("shop", __name__)
@@ -127,9 +128,23 @@ def recommend() -> Response:
         exclude=frozenset(identifiers(body, "exclude", _MOST_CANDIDATES) or ()),
         candidates=frozenset(candidates) if candidates is not None else None,
         request_id=optional_identifier(body, "request_id"),
-        at=optional_time(body, "timestamp"),
+        at=_replayed_at(body),
     )
     return answer(here.recommender.recommend(serving, wish))
+
+
+def _replayed_at(body: Mapping[str, Any]) -> int | None:
+    """The past moment of a replay. Only keys made for it may say so: a shop's clock must not date impressions."""
+    if body.get("timestamp") is None:
+        return None
+    key = bearer()
+    if key is None or "replay" not in key.scopes:
+        raise Refused(403, "Forbidden", "timestamp is for replays of past visits: it needs a key with scope replay")
+    try:
+        at = parse_time(body["timestamp"])
+    except EventError as error:
+        raise bad_field("timestamp", body["timestamp"], str(error).split(": ", 1)[1]) from None
+    return min(at, now_micros())
 
 
 @shop.post("/events")

@@ -162,9 +162,8 @@ class Demo:
                     if not _is_under_way(session, strategy, params):
                         _refuse_to_repeat(session, strategy)
                         jobs.request(session, runtime.queue, "train", {"strategy": strategy, "params": params}, ACTOR)
-                ready = set(
-                    session.execute(select(ModelRow.strategy, ModelRow.fingerprint).where(ModelRow.active)).tuples()
-                )
+                active = session.execute(select(ModelRow.strategy, ModelRow.fingerprint).where(ModelRow.active))
+                ready = {(strategy, mark) for strategy, mark in active}
                 running = session.scalars(select(JobRun).where(JobRun.task == "train", JobRun.state == "running")).all()
             done = len(ready & set(wanted))
             if task is None and done < len(wanted):
@@ -205,7 +204,7 @@ class Demo:
         if not left:
             return
         with runtime.database.write() as session:
-            key, secret = accounts.create_key(session, "demo replay", ["shop"], ACTOR)
+            key, secret = accounts.create_key(session, "demo replay", ["shop", "replay"], ACTOR)
             key_id = key.id
         step = self.bar("Replaying real histories over HTTP", len(visits))
         step(len(visits) - len(left))

@@ -15,7 +15,7 @@ from reclift.domain.events import MICROS, Facts
 from reclift.flows import catalogue, placements
 from reclift.flows.public_data import MOVIELENS
 from reclift.flows.public_movielens import Film, MovieLens, Ratings
-from reclift.flows.replay import Person, Visit, people_of, plan_visits
+from reclift.flows.replay_visits import Person, Visit, people_of, plan_visits
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.tables import EventRow

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from reclift.flows.replay import Person, Rating, Visit, facts_of, people_of, plan_visits, play, reactions, request_of
+from reclift.flows.replay import facts_of, play, reactions, request_of
+from reclift.flows.replay_visits import Person, Rating, Visit, people_of, plan_visits
 
 ANA = Person("ana", [Rating("a", 5, 10), Rating("b", 4, 20), Rating("c", 2, 30), Rating("d", 4, 9_000)], {"age": 30})
 

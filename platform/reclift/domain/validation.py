@@ -198,7 +198,7 @@ class _Reader:
 
     def overridden_arms(self, shape: Mapping[str, Any]) -> None:
         """Overrides must name arms, where both are there to compare."""
-        keys = [arm["key"] for arm in shape.get("arms", ())]
+        keys = [arm["key"] for arm in shape.get("arms", ()) if arm["key"]]
         for unit, arm in shape.get("overrides", {}).items() if keys else ():
             if arm not in keys:
                 self.add(f"overrides.{unit}", arm, f"must be an arm's key: {', '.join(keys)}")

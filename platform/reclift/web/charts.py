@@ -12,10 +12,9 @@ from typing import Any, Literal
 from reclift.web import format as fmt
 
 Figure = dict[str, Any]
+Row = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""A metric and one of its comparisons."""
 Reading = Literal["fixed", "sequential", "bayesian"]
-
-_TONES = {"better": "var(--rl-better)", "worse": "var(--rl-worse)", "undecided": "var(--rl-muted)"}
-
 
 def arm_colour(token: str) -> str:
     """The colour of an arm's token, as in `pages.present.arm_colours`."""
@@ -56,7 +55,7 @@ def _finite(bounds: Sequence[float | None] | None) -> tuple[float, float] | None
     return bounds[0] * 100, bounds[1] * 100
 
 
-def _rows(report: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def _rows(report: Mapping[str, Any]) -> list[Row]:
     """(metric, comparison) of everything that can be drawn, in the report's order."""
     return [
         (metric, comparison)
@@ -81,7 +80,12 @@ def _range(bounds: Sequence[tuple[float, float]], wide: Sequence[tuple[float, fl
     return [round(low - pad, 2), round(high + pad, 2)]
 
 
-def _forest_layout(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], x_axis: dict[str, Any]) -> Figure:
+def _deciding(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows that the axis is made for: guardrails often move by far more than what an experiment is about."""
+    return [row for row in rows if row[0].get("role") != "guardrail"] or rows
+
+
+def _forest_layout(rows: Sequence[Row], x_axis: dict[str, Any]) -> Figure:
     """Rows from top to bottom, a metric's name at its first arm; a hairline between metrics."""
     labels, lines = [], []
     previous = None
@@ -112,30 +116,47 @@ def forest(report: Mapping[str, Any], colours: Mapping[str, str], reading: Readi
         return _chances(rows, colours) if rows else None
     if not rows:
         return None
+    thick = [_thick(comparison, reading) for _, comparison in rows]
+    deciding = [comparison for _, comparison in _deciding(rows)]
+    axis = _range([_thick(c, reading) for c in deciding], [b for c in deciding if (b := _sequential(c))])
     traces: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
     for n, (metric, comparison) in enumerate(rows):
-        token = colours[comparison["arm"]]
-        fixed, always = _finite(comparison["lift_ci"]), _sequential(comparison)
-        thick = always if reading == "sequential" else fixed
-        thin = always if reading == "fixed" else None
-        spans = ((thin, 1.5, "thin"), (thick, 6, "thick"))
+        colour = arm_colour(colours[comparison["arm"]])
+        thin = _sequential(comparison) if reading == "fixed" else None
         traces += [
             {"type": "scatter", "mode": "lines", "x": list(span), "y": [n, n], "hoverinfo": "skip", "meta": name,
-             "line": {"color": arm_colour(token), "width": width}, "opacity": 0.55 if name == "thin" else 0.9}
-            for span, width, name in spans if span is not None
+             "line": {"color": colour, "width": width}, "opacity": 0.55 if name == "thin" else 0.9}
+            for span, width, name in ((thin, 1.5, "thin"), (thick[n], 6, "thick")) if span is not None
         ]  # fmt: skip
+        lift = comparison["lift"] * 100
+        beyond = not axis[0] <= lift <= axis[1]
+        shape = ("triangle-right" if lift > 0 else "triangle-left") if beyond else "circle"
         traces.append({
-            "type": "scatter", "mode": "markers", "x": [comparison["lift"] * 100], "y": [n], "meta": "point",
-            "marker": {"color": "var(--rl-surface)", "size": 11, "line": {"color": arm_colour(token), "width": 3}},
-            "hovertemplate": _hover(metric, comparison) + "<extra></extra>",
+            "type": "scatter", "mode": "markers", "x": [min(max(lift, axis[0]), axis[1])], "y": [n], "meta": "point",
+            "marker": {"color": colour if beyond else "var(--rl-surface)", "size": 11, "symbol": shape,
+                       "line": {"color": colour, "width": 0 if beyond else 3}},
+            "cliponaxis": False, "hovertemplate": _hover(metric, comparison) + "<extra></extra>",
         })  # fmt: skip
-    bounds = [b for _, c in rows if (b := _sequential(c) if reading == "sequential" else _finite(c["lift_ci"]))]
-    wide = [b for _, c in rows if (b := _sequential(c))]
-    axis = _percent_axis("Lift over the control", range=_range(bounds, wide), nticks=8)
-    layout = _forest_layout(rows, axis)
+        if beyond:  # off the axis: the mark stands at its edge and the number beside it
+            notes.append({
+                "x": axis[1] if lift > 0 else axis[0], "y": n, "text": fmt.lift(comparison["lift"]), "showarrow": False,
+                "xanchor": "right" if lift > 0 else "left", "xshift": -10 if lift > 0 else 10,
+                "font": {"size": 12, "color": "var(--rl-muted)"}, "bgcolor": "var(--rl-surface)",
+            })  # fmt: skip
+    layout = _forest_layout(rows, _percent_axis("Lift over the control", range=axis, nticks=8))
+    layout["annotations"] = notes
     layout["shapes"].append({"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1,
                              "line": {"color": "var(--rl-muted)", "width": 1.5}, "layer": "below"})  # fmt: skip
     return {"data": traces, "layout": layout}
+
+
+def _thick(comparison: Mapping[str, Any], reading: Reading) -> tuple[float, float]:
+    """The interval that is drawn thick; `_rows` and `forest` leave out what has none."""
+    span = _sequential(comparison) if reading == "sequential" else _finite(comparison["lift_ci"])
+    if span is None:
+        raise ValueError(f"comparison of {comparison.get('arm')!r} has no {reading} interval to draw")
+    return span
 
 
 def _hover(metric: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
@@ -155,7 +176,7 @@ def _level(comparison: Mapping[str, Any]) -> str:
     return fmt.percent(comparison.get("ci_level") or 0.95, 0)
 
 
-def _chances(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], colours: Mapping[str, str]) -> Figure:
+def _chances(rows: Sequence[Row], colours: Mapping[str, str]) -> Figure:
     """Chance to win by metric and arm, as bars from 0 to 100 %, with a line at even odds."""
     chances = [comparison["bayesian"]["chance_to_win"] for _, comparison in rows]
     trace = {
@@ -217,9 +238,11 @@ def cumulative(
                        "line": {"color": "var(--rl-muted)", "width": 1, "dash": "dot"}})  # fmt: skip
         notes.append({"x": day, "y": 1, "yref": "paper", "text": words, "showarrow": False, "xanchor": "left", "xshift": 4,
                       "font": {"size": 11, "color": "var(--rl-muted)"}})  # fmt: skip
+    few = len({row["day"] for row in rows}) <= 7
+    ticks = {"dtick": 86_400_000} if few else {"nticks": 8}  # a tick a day, never two on one day
     layout = _layout(
         340, shapes=shapes, annotations=notes, hovermode="x unified",
-        xaxis=_axis(type="date", tickformat="%-d %b", nticks=8, showgrid=False),
+        xaxis=_axis(type="date", tickformat="%-d %b", showgrid=False, **ticks),
         yaxis=_percent_axis("", range=[round(low - pad, 2), round(high + pad, 2)], nticks=7),
     )  # fmt: skip
     return {"data": traces, "layout": layout}

@@ -64,6 +64,11 @@ def percent(value: float, digits: int | None = None) -> str:
     return _minus(f"{scaled:,.{digits}f}") + NBSP + "%"
 
 
+def share(value: float) -> str:
+    """A share that somebody chose, such as a weight: 0.34 is `34 %`, 0.3333 is `33.33 %`."""
+    return _minus(f"{value * 100:.2f}".rstrip("0").rstrip(".")) + NBSP + "%"
+
+
 def count(value: float) -> str:
     """A whole number with separators: `12,431`."""
     return _minus(f"{value:,.0f}")

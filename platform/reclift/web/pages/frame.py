@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, url_for
 from flask_login import LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug import Response as BaseResponse
@@ -142,7 +142,8 @@ def _guard() -> BaseResponse | None:
     if request.endpoint not in PUBLIC and not current_user.is_authenticated:
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("pages.sign_in", next=here))
-    csrf.protect()
+    if current_app.config["WTF_CSRF_ENABLED"]:
+        csrf.protect()
     return None
 
 
@@ -172,7 +173,7 @@ def _context() -> dict[str, Any]:
 
 def _filters(environment: Any) -> None:
     for name in (
-        "lift", "interval", "percent", "count", "number", "money", "milliseconds", "p_value", "p_equals", "measure",
+        "lift", "interval", "percent", "share", "count", "number", "money", "milliseconds", "p_value", "p_equals", "measure",
         "size", "seconds", "when", "day", "ago",
     ):  # fmt: skip
         environment.filters[name] = getattr(fmt, name)

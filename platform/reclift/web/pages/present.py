@@ -168,6 +168,11 @@ def age(experiment: Mapping[str, Any]) -> str:
     return f"day {along['day']} of {along['planned']}" if along["planned"] else f"day {along['day']}"
 
 
+def has_problem_under(problems: Sequence[Mapping[str, Any]], path: str) -> bool:
+    """Whether a problem lies in a part of the form that might be folded away."""
+    return any(str(problem["field"]).startswith(path) for problem in problems)
+
+
 def audience_text(audience: Mapping[str, Any]) -> list[str]:
     """An audience in words, a line per attribute; what is not simple stands as its condition."""
     words = {"$eq": "is", "$ne": "is not", "$in": "is one of", "$nin": "is none of", "$gt": "is over",

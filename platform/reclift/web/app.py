@@ -40,7 +40,9 @@ class _PeopleSessions(SecureCookieSessionInterface):
 
 def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> Flask:
     """The application over a runtime. The caller starts and closes the runtime; `config` is for tests."""
-    app = Flask("reclift", template_folder=str(shipped("templates")), static_folder=None)
+    app = Flask(
+        "reclift", template_folder=str(shipped("templates")), static_folder="web/static", static_url_path="/static"
+    )
     settings = runtime.settings
     app.config.update(
         SECRET_KEY=settings.signing_key(),

@@ -41,14 +41,14 @@ def arm_colours(arms: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return colours
 
 
-def tone(comparison: Mapping[str, Any], direction: str = "up") -> str:
+def tone(comparison: Mapping[str, Any], direction: str | None = "up") -> str:
     """`better`, `worse` or `undecided`: whether the interval of the lift excludes zero, and on which side."""
     bounds = comparison.get("lift_ci") or comparison.get("difference_ci")
     if not bounds or bounds[0] is None or bounds[1] is None:
         return "undecided"
     if bounds[0] <= 0 <= bounds[1]:
         return "undecided"
-    return "better" if (bounds[0] > 0) == (direction == "up") else "worse"
+    return "worse" if (bounds[0] > 0) == is_down(direction) else "better"
 
 
 def interval_title(comparison: Mapping[str, Any]) -> str:
@@ -57,17 +57,33 @@ def interval_title(comparison: Mapping[str, Any]) -> str:
     return f"{level} interval of the relative lift, {comparison.get('method') or 'delta method'}"
 
 
-def reason(comparison: Mapping[str, Any], field: str) -> str:
-    """Why a field of a comparison (or of an arm's numbers) could not be computed, as the report states it."""
-    reasons = comparison.get("reasons") or {}
+def said(thing: Any) -> str:
+    """A warning or reason in words, whether it came as a sentence or as `{"code", "text"}`."""
+    return str(thing.get("text") or thing.get("code")) if isinstance(thing, Mapping) else str(thing)
+
+
+def reason(numbers: Mapping[str, Any] | None, field: str) -> str:
+    """Why a field of a comparison, an arm or another part of a report could not be computed, as it states itself."""
+    numbers = numbers or {}
+    reasons = numbers.get("reasons") or {}
     if isinstance(reasons, Mapping):
         found = reasons.get(field) or next(iter(reasons.values()), None)
     else:
         found = next(iter(reasons), None)
-    if found:
-        return str(found)
-    warnings = comparison.get("warnings") or []
-    return str(warnings[0]) if warnings else "not part of this report"
+    found = found or next(iter(numbers.get("warnings") or []), None)
+    return said(found) if found else "not part of this report"
+
+
+def is_down(direction: str | None) -> bool:
+    """Whether lower is better: a metric's direction is `up` or `increase`, `down` or `decrease`."""
+    return direction in {"down", "decrease"}
+
+
+def methods(method: Any) -> list[str]:
+    """A report's method as lines, whether it came as lines or as name and text."""
+    if isinstance(method, Mapping):
+        return [f"{str(name).replace('_', ' ').capitalize()}: {text}" for name, text in method.items()]
+    return [str(line) for line in method or ()]
 
 
 def metric_of(report: Mapping[str, Any], role: str = "primary") -> JSON | None:
@@ -80,7 +96,7 @@ def leading(metric: Mapping[str, Any]) -> JSON | None:
     usable = [c for c in metric.get("comparisons", []) if c.get("lift") is not None]
     if not usable:
         return None
-    sign = -1 if metric.get("direction") == "down" else 1
+    sign = -1 if is_down(metric.get("direction")) else 1
     best: JSON = max(usable, key=lambda c: sign * c["lift"])
     return best
 
@@ -94,7 +110,7 @@ def headline(entry: Mapping[str, Any]) -> JSON:
         return out
     out["users"] = sum(arm["units"] for arm in report["arms"])
     srm = report["srm"]
-    if not srm["ok"]:
+    if srm["ok"] is False:
         detail = f": {fmt.p_equals(srm['p_value'])}" if srm.get("p_value") is not None else ""
         return out | {"state": "alarm", "text": f"Sample ratio is off{detail}. Do not read."}
     if report["decision"]["call"] == "invalid":
@@ -109,7 +125,7 @@ def headline(entry: Mapping[str, Any]) -> JSON:
         first = metric["comparisons"][0] if metric["comparisons"] else {}
         return out | {"state": "unknown", "text": reason(first, "lift")}
     out.update(
-        state=tone(best, metric.get("direction", "up")),
+        state=tone(best, metric.get("direction")),
         text="",
         arm=best["arm"],
         arms=len(metric["comparisons"]),
@@ -131,7 +147,7 @@ def guardrails(report: Mapping[str, Any]) -> str | None:
     hurt = [
         m.get("name") or m["metric"]
         for m in found
-        if any(tone(c, m.get("direction", "up")) == "worse" for c in m["comparisons"])
+        if any(tone(c, m.get("direction")) == "worse" for c in m["comparisons"])
     ]
     return "worse: " + ", ".join(hurt) if hurt else "ok"
 

@@ -3,14 +3,15 @@
     python bench/calibration.py [--experiments 2000]
 
 Every row counts how often something happened in simulated experiments, and says `ok` when that share lies within the
-bounds: a 99.9 % binomial band around the promised rate, or only one side of it where a method promises "at most" (always
-valid tests, exact tests) or "at least" (conservative intervals, power counted at the last look). Exits with 1 when a row
-is out. Everything runs through the engine itself: what is simulated are units, what is counted are its answers.
+bounds: a 99.9 % binomial band around the promised rate, or only one side of it where a method promises "at most"
+(always-valid and exact tests) or "at least" (conservative intervals). Exits with 1 when a row is out. Everything runs
+through the engine itself: what is simulated are units, what is counted are its answers.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -73,10 +74,7 @@ def revenue(rng: np.random.Generator, n: int, size: int, scale: float = 1.0) -> 
     spent = scale * rng.lognormal(3.0, 1.2, buyers.sum())
     starts = np.concatenate([[0], buyers.cumsum()])
     x, xx = (np.concatenate([[0.0], column.cumsum()]) for column in (spent, spent * spent))
-    return [
-        Sums(n, x[b] - x[a], xx[b] - xx[a]) if b > a else Sums(n, 0.0, 0.0)
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    return [Sums(n, x[b] - x[a], xx[b] - xx[a]) if b > a else Sums(n, 0.0, 0.0) for a, b in itertools.pairwise(starts)]
 
 
 def clicks(rng: np.random.Generator, n: int, size: int, rate: float = 0.1) -> list[Sums]:
@@ -137,7 +135,10 @@ def false_positives(experiments: int) -> Iterator[Row]:
 
     yield from count("conversion 1 %, 20,000 an arm", "proportion", lambda r, k: conversions(r, 20_000, 0.01, k))
     yield from count(
-        "conversion 0.02 %, 10,000 an arm (exact)", "proportion", lambda r, k: conversions(r, 10_000, 0.0002, k), side="<="
+        "conversion 0.02 %, 10,000 an arm (exact)",
+        "proportion",
+        lambda r, k: conversions(r, 10_000, 0.0002, k),
+        side="<=",
     )
     yield from count("revenue, heavy-tailed, 20,000 an arm", "mean", lambda r, k: revenue(r, 20_000, k))
     yield from count("CTR, clustered, 2,000 an arm", "ratio", lambda r, k: clicks(r, 2000, k))
@@ -146,13 +147,15 @@ def false_positives(experiments: int) -> Iterator[Row]:
 
 
 def naive_is_wrong(experiments: int) -> Iterator[Row]:
-    """What the ratio's unit variance is for: the same clicks with impressions taken for units. Not a promise of ours."""
+    """What the unit's variance is for: the same clicks with impressions taken for units. No promise of ours."""
     rng = np.random.default_rng(20_002)
     hits = 0
     for a, b in pairs(rng, experiments, lambda r, k: clicks(r, 2000, k)):
         naive = plain_effect(*(estimate(Sums.of_counts(s.y, s.x), "proportion") for s in (a, b)))
         hits += two_sided_p(naive.difference, naive.std_error, naive.required_df) < 0.05
-    yield Row("(for comparison) CTR with impressions as units: p < .05 is NOT .05", hits, experiments, hits / experiments)
+    yield Row(
+        "(for comparison) CTR with impressions as units: p < .05 is NOT .05", hits, experiments, hits / experiments
+    )
 
 
 def looking_early(experiments: int) -> Iterator[Row]:
@@ -201,7 +204,7 @@ def planned_looks(experiments: int) -> Iterator[Row]:
 
 
 def coverage(experiments: int) -> Iterator[Row]:
-    def count(name, kind, make, make_treatment, lift, difference, *, side="=", **options):
+    def count(name, kind, make, make_treatment, *, lift, difference, side="=", **options):
         rng = np.random.default_rng(20_005)
         in_lift = in_difference = trials = 0
         for a, b in pairs(rng, experiments, make, make_treatment):
@@ -261,20 +264,24 @@ def split(experiments: int) -> Iterator[Row]:
             sequential_srm(looks_.tolist(), [0.5, 0.5], threshold=threshold, concentration=1000).ok is False
             for looks_ in days
         )
-        yield Row(f"SRM, split as planned, sequential over {LOOKS} days at {threshold:g}", hits, experiments, threshold, "<=")
+        yield Row(
+            f"SRM, split as planned, sequential over {LOOKS} days at {threshold:g}", hits, experiments, threshold, "<="
+        )
     days = rng.multinomial(600, [0.52, 0.48], (experiments, LOOKS)).cumsum(axis=1)
     hits = sum(sequential_srm(looks_.tolist(), [0.5, 0.5]).ok is False for looks_ in days)
     yield Row(f"SRM, 52 : 48 instead of 50 : 50, found within {LOOKS} days of 600", hits, experiments, 0.9, ">=")
 
 
 def power(experiments: int) -> Iterator[Row]:
-    def count(name, kind, base, lift, make, make_treatment, design=None, *, side="=", sequential=False, **options):
+    def count(name, kind, base, *, lift, arms, design=None, side="=", sequential=False, **options):
         design = design or Design()
         per_arm = required_units(base, lift, design) // 2
         rng = np.random.default_rng(20_007)
         promise = achieved_power(base, lift, 2 * per_arm, design)
         hits = 0
-        for a, b in pairs(rng, experiments, lambda r, k: make(r, per_arm, k), lambda r, k: make_treatment(r, per_arm, k)):
+        for a, b in pairs(
+            rng, experiments, lambda r, k: make(r, per_arm, k), lambda r, k: make_treatment(r, per_arm, k)
+        ):
             c = compare(a, b, kind=kind, sequential_tuning=design.tuning, **options)
             hits += (c.sequential.p_value if sequential else c.p_value) <= 0.05
         yield Row(f"power, {name}: {2 * per_arm:,} units", hits, experiments, promise, side)
@@ -321,8 +328,13 @@ def main() -> int:
             failed += not row.ok
             wanted = "" if comparison else f"{row.side} {row.promise:.4f}".removeprefix("= ")
             band = "" if comparison else f"[{low:.4f}, {high:.4f}]"
-            print(f"{row.name:<76} {row.hits / row.trials:>8.4f} {wanted:>9}  {band:<20} {row.trials:,} {verdict}", flush=True)
-    print(f"{time.perf_counter() - started:.0f} s; " + (f"{failed} rows out of bounds" if failed else "all within bounds"))
+            print(
+                f"{row.name:<76} {row.hits / row.trials:>8.4f} {wanted:>9}  {band:<20} {row.trials:,} {verdict}",
+                flush=True,
+            )
+    print(
+        f"{time.perf_counter() - started:.0f} s; " + (f"{failed} rows out of bounds" if failed else "all within bounds")
+    )
     return 1 if failed else 0
 
 

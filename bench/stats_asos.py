@@ -66,9 +66,7 @@ def main() -> None:
         ("mixture SPRT (tau 1 % of the mean)", 1, lambda p: min(p) <= ALPHA),
         ("confidence sequence (tuning 500,000)", 2, lambda p: min(p) <= ALPHA),
     ]
-    print(
-        "| metric | comparisons | checkpoints | reading | significant | first at (share of the run) | significant once, not at the end |"
-    )
+    print("| metric | comparisons | checkpoints | reading | significant | first at | of them not at the end |")
     print("|---|---|---|---|---|---|---|")
     for metric in sorted({key[0] for key in series}):
         runs = [p_values([row for row in rows if usable(row)]) for key, rows in series.items() if key[0] == metric]
@@ -76,13 +74,11 @@ def main() -> None:
         for name, column, significant in ways:
             columns = [[p[column] for p in run] for run in runs]
             hits = [p for p in columns if significant(p)]
-            when = (
-                sorted(next(i for i, x in enumerate(p) if x <= ALPHA) / len(p) for p in hits)
-                if "once" not in name
-                else []
-            )
-            median = f"{when[len(when) // 2]:.0%}" if when else "the end"
-            lost = sum(min(p) < ALPHA <= p[-1] for p in columns) if "once" not in name else "-"
+            median, lost = "the end", 0
+            if "once" not in name:
+                when = sorted(next(i for i, x in enumerate(p) if x <= ALPHA) / len(p) for p in hits)
+                median = f"{when[len(when) // 2]:.0%} of the run (median)"
+                lost = sum(p[-1] > ALPHA for p in hits)
             print(f"| {metric} | {len(runs)} | {sum(map(len, runs)):,} | {name} | {len(hits)} | {median} | {lost} |")
 
 

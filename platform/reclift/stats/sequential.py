@@ -76,8 +76,8 @@ def mixture_p(estimate: float, variance: float, *, tau: float) -> float:
     """Always-valid p-value of the mixture sequential probability ratio test, effects mixed over Normal(0, tau**2).
 
     min(1, sqrt((V + tau**2) / V) exp(-z**2 / 2 * tau**2 / (V + tau**2))) with V the estimate's variance now. The
-    running minimum over looks is valid too. Source: Johari, Koomen, Pekelis and Walsh 2022, "Always Valid Inference: Continuous
-    Monitoring of A/B Tests", Operations Research 70(3), equation 8.
+    running minimum over looks is valid too. Source: Johari, Koomen, Pekelis and Walsh 2022, "Always Valid Inference:
+    Continuous Monitoring of A/B Tests", Operations Research 70(3).
 
     Args:
         estimate: a difference, now.

@@ -141,7 +141,7 @@ class Demo:
         runtime = self.runtime
         _, later = data.ratings.split(demo_movielens.EARLIER_SHARE)
         first, last = (round((float(at) + self._shift) * MICROS) for at in (later.times[0], later.times[-1]))
-        days = round((last - first) / (86_400 * MICROS))
+        days = (last - first) // (86_400 * MICROS)  # so that the plan is over when the replay is
         for payload in demo_movielens.payloads(days):
             with runtime.database.write() as session:
                 if session.scalar(select(ExperimentRow.id).where(ExperimentRow.key == payload["key"])) is None:

@@ -17,6 +17,8 @@ from tests.services import PostgresServer, RedisServer, ServiceError
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
+pytest_plugins = ["tests.platform_fixtures"]
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

@@ -62,6 +62,15 @@ def checked_id(name: str, value: object) -> str:
     return value
 
 
+def has_nul(value: object) -> bool:
+    """Whether a JSON value holds a NUL character anywhere, keys included. PostgreSQL can keep none."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, Mapping):
+        return any("\x00" in str(key) or has_nul(inner) for key, inner in value.items())
+    return isinstance(value, list) and any(has_nul(inner) for inner in value)
+
+
 def parse_event(
     raw: object, *, now: int, max_skew: int, canonical: Callable[[str], str], arms: Callable[[str], Mapping[str, int]]
 ) -> tuple[str, dict[str, Any]]:
@@ -98,7 +107,7 @@ def parse_event(
         properties = {}
     if not isinstance(properties, dict) or len(properties) > MAX_PROPERTIES:
         raise EventError(f"properties={_short(properties)}: must be an object with at most {MAX_PROPERTIES} entries")
-    if "\\u0000" in repr(properties) or "\\x00" in repr(properties):
+    if has_nul(properties):
         raise EventError("properties: must not contain NUL characters")
     if kind == EXPOSURE:
         return "exposures", _exposure(unit, at, properties, arms)

@@ -119,6 +119,11 @@ class Metric:
                 raise MetricError(f"{name}={value!r}: must be a number")
             if not low <= value <= high:
                 raise MetricError(f"{name}={value!r}: must be from {low:g} to {high:g}")
+        for name in ("name", "description"):
+            if not isinstance(data.get(name) or "", str):
+                raise MetricError(f"{name}={data[name]!r}: must be text")
+        if not isinstance(data.get("minimum", 1), int):
+            raise MetricError(f"minimum={data['minimum']!r}: must be a whole number")
         for name, allowed in _CHOICES:
             if name in data and data[name] not in allowed:
                 raise MetricError(f"{name}={data[name]!r}: must be one of {', '.join(allowed)}")

@@ -39,6 +39,10 @@ READ_ONLY = frozenset(
         "slot",
         "source",
         "layer_range",
+        "ramp",
+        "ramp_stopped",
+        "phases",
+        "weight_changes",
         "warnings",
         "version",
         "created_at",
@@ -58,8 +62,9 @@ def parse_experiment(
     """Check an experiment's JSON. Returns it in one shape, and everything that is wrong; use the first if none is.
 
     The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
-    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy, params, weight, control, model`;
-    metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
+    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy,
+    params, weight, control, model`;
+metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
     as they are (the plan normalises them). With `partial` (a PATCH) only what was sent is in it and nothing is
     required. With `groups`, the saved groups that conditions name must exist.
     """
@@ -263,7 +268,7 @@ class _Reader:
         return 1.0
 
     def model(self, value: Any, place: str) -> int | None:
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31):
             return value
         self.add(place, value, "must be a model's version number, 1 or more, or null for the active one")
         return None

@@ -21,9 +21,10 @@ class Split:
         train: what is learned from; it knows the whole catalogue and all users.
         users: shape (U,), indices of the users who have something to find, ascending.
         wanted: per such user, the item indices to find.
-        kind: "temporal", "leave_last_out" or "random".
+        kind: "temporal", "leave_last_out", "random", "new_items" or "new_users".
         details: how it was made: the share, the cut, the seed.
         exclude_seen: whether items of a user's history are neither recommended nor to be found.
+        given: what the users' histories are taken from: `train`, or more where users are new.
         left_out: reason -> how many test interactions it took away.
     """
 
@@ -33,6 +34,7 @@ class Split:
     kind: str
     details: Mapping[str, Any]
     exclude_seen: bool
+    given: Dataset
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -68,6 +70,29 @@ class Split:
         return cls._of(data, future, "random", {"share": share, "seed": seed}, **options)
 
     @classmethod
+    def new_items(cls, data: Dataset, share: float = 0.2, seed: int = 0, **options: Any) -> Self:
+        """Learn nothing of a random `share` of the items, and find those: who recommends what nobody has chosen yet?"""
+        _check_share(share)
+        items = data.shape[1]
+        held = np.random.default_rng(seed).permutation(items)[: round(share * items)]
+        return cls._of(data, np.isin(data.columns, held), "new_items", {"share": share, "seed": seed}, **options)
+
+    @classmethod
+    def new_users(cls, data: Dataset, share: float = 0.2, history: int = 5, seed: int = 0, **options: Any) -> Self:
+        """Learn nothing of a random `share` of the users; given their first `history` interactions, find the rest."""
+        _check_share(share)
+        if history < 0:
+            raise ValueError(f"history={history}: must be at least 0")
+        users = data.shape[0]
+        held = np.isin(data.users, np.random.default_rng(seed).permutation(users)[: round(share * users)])
+        order = np.lexsort((np.arange(len(data)), data.times, data.users))
+        count = np.bincount(data.users, minlength=users)
+        rank = np.empty(len(data), dtype=np.int64)
+        rank[order] = np.arange(len(data)) - np.repeat(np.cumsum(count) - count, count)
+        details = {"share": share, "history": history, "seed": seed}
+        return cls._of(data, held & (rank >= history), "new_users", details, unlearned=held, **options)
+
+    @classmethod
     def _of(
         cls,
         data: Dataset,
@@ -78,6 +103,7 @@ class Split:
         exclude_seen: bool = True,
         min_value: float | None = None,
         min_weight: float | None = None,
+        unlearned: NDArray[np.bool_] | None = None,
     ) -> Self:
         """Options of every split.
 
@@ -89,6 +115,7 @@ class Split:
             exclude_seen: see the class; False where people choose the same again, as in a grocery.
             min_value: only interactions with at least this value (a rating of 4, say) are worth finding.
             min_weight: likewise for weights.
+            unlearned: interactions that are known when recommending, but were not when learning.
         """
         left_out: dict[str, int] = {}
         wanted = future.copy()
@@ -110,23 +137,24 @@ class Split:
             found.setdefault(user, set()).add(column)
         users = sorted(found)
         return cls(
-            train=data.where(~future),
+            train=data.where(~future if unlearned is None else ~(future | unlearned)),
             users=np.array(users, dtype=np.intp),
             wanted=tuple(frozenset(found[user]) for user in users),
             kind=kind,
             details={**details, "min_value": min_value, "min_weight": min_weight},
             exclude_seen=exclude_seen,
+            given=data.where(~future),
             left_out={reason: count for reason, count in left_out.items() if count},
         )
 
     def histories(self) -> list[tuple[Signal, ...]]:
         """What each of `users` had done by then, oldest first."""
-        train = self.train
-        order = np.lexsort((np.arange(len(train)), train.times, train.users))
-        starts = np.searchsorted(train.users[order], np.arange(train.shape[0] + 1))
-        ids, weights = train.item_ids.tolist(), train.weights.tolist()
-        times, values = train.times.tolist(), train.values.tolist()
-        columns = train.columns.tolist()
+        given = self.given
+        order = np.lexsort((np.arange(len(given)), given.times, given.users))
+        starts = np.searchsorted(given.users[order], np.arange(given.shape[0] + 1))
+        ids, weights = given.item_ids.tolist(), given.weights.tolist()
+        times, values = given.times.tolist(), given.values.tolist()
+        columns = given.columns.tolist()
         return [
             tuple(
                 Signal(ids[columns[n]], weights[n], times[n], "", None if math.isnan(values[n]) else values[n])

@@ -17,7 +17,9 @@ from reclift.web.api.docs import docs
 from reclift.web.api.health import health
 from reclift.web.api.manage import manage
 from reclift.web.api.reports import reports
+from reclift.web.api.sdks import sdks
 from reclift.web.api.shop import shop
+from reclift.web.api.traffic import traffic
 from reclift.web.auth import Extension
 from reclift.web.backing import PlatformPages
 from reclift.web.pages import init_pages
@@ -57,7 +59,7 @@ def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> 
     app.session_interface = _PeopleSessions()
     app.extensions["reclift"] = Extension(runtime, PlatformPages(runtime))
     problems.install(app)
-    for blueprint in (shop, manage, reports, health, docs):
+    for blueprint in (shop, manage, traffic, reports, sdks, health, docs):
         app.register_blueprint(blueprint)
     init_pages(app)
     limiter = Limiter(get_remote_address, app=app, default_limits=[])

@@ -85,7 +85,7 @@ def number(value: float) -> str:
 
 
 def money(value: float, currency: str | None = None) -> str:
-    """An amount with its currency (an ISO code): `£12.34`; an unknown code stands behind, none shows the bare amount."""
+    """An amount with its currency (an ISO code): `£12.34`; an unknown code stands behind, none is bare."""
     text = f"{abs(value):,.2f}"
     sign = MINUS if value < 0 and float(text.replace(",", "")) != 0 else ""
     if not currency:

@@ -184,3 +184,24 @@ def test_bad_questions_are_named():
         Settings(ks=(5,), primary_k=7)
     with pytest.raises(ValueError, match="ks="):
         Settings(ks=())
+
+
+def test_new_items_are_learned_by_nobody():
+    data = shop()
+    split = Split.new_items(data, 0.25, seed=2)
+    held = set().union(*split.wanted)
+    assert len(held) == 10
+    assert not held & set(split.train.columns.tolist())
+    assert len(split.train.items) == 40
+
+
+def test_new_users_are_known_by_their_first_interactions_only():
+    data = shop()
+    split = Split.new_users(data, 0.2, history=3, seed=2)
+    assert len(split.users) == 12
+    assert not set(split.users.tolist()) & set(split.train.users.tolist())
+    for user, history in zip(split.users, split.histories(), strict=True):
+        assert [s.at for s in history] == np.sort(data.times[data.users == user])[:3].tolist()
+    assert Split.new_users(data, 0.2, history=0, seed=2).histories() == [()] * 12
+    with pytest.raises(ValueError, match="history=-1"):
+        Split.new_users(data, history=-1)

@@ -112,10 +112,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             ):
                 demo = Demo(runtime, server, bars)
                 demo.make_account()
-                demo.import_open_bandit(bandit_wheel(folder))
                 demo.fill_shop(data)
                 demo.start_experiments(data)
                 server.start()
+                demo.import_open_bandit(bandit_wheel(folder))
                 demo.train()
                 demo.replay(data)
                 demo.report()
@@ -292,6 +292,28 @@ def test_doing_every_step_again_changes_nothing(finished: Finished) -> None:
     demo.fill_shop(finished.data)
     demo.start_experiments(finished.data)
     demo.train()
+    demo.replay(finished.data)
+    assert finished.counts() == before
+
+
+def test_a_replay_that_was_cut_off_goes_on_where_it_was(finished: Finished) -> None:
+    demo = finished.demo
+    _, later = finished.data.ratings.split(demo_movielens.EARLIER_SHARE)
+    visits = demo_movielens.visits_of(finished.data, later, demo.notes.shift or 0)
+    cut = visits[len(visits) // 2 :]
+    before = finished.counts()
+    gone = {visit.visit_id for visit in cut}
+    with demo.runtime.database.write() as session:
+        for event_id, visit_id in session.execute(
+            text("SELECT event_id, json_extract(properties, '$.replay') FROM events WHERE unit_id LIKE 'ml-%'")
+        ).all():
+            if visit_id in gone:
+                session.execute(text("DELETE FROM events WHERE event_id = :e"), {"e": event_id})
+        left, clicked = demo_movielens.progress_so_far(session, visits)
+    assert [visit.visit_id for visit in left] == [visit.visit_id for visit in cut]
+    assert clicked
+    finished.demo.server.stop()  # what it remembers of people is from before the cut
+    finished.demo.server.start()
     demo.replay(finished.data)
     assert finished.counts() == before
 

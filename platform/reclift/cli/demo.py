@@ -74,12 +74,13 @@ def _run(runtime: wiring.Runtime, server: DemoServer, console: Console) -> None:
             server.start()
         else:
             steps.make_account()
+            steps.recover()
             bandit, movielens = steps.fetch()
-            steps.import_open_bandit(bandit)
             data = read_wheel(movielens)
             steps.fill_shop(data)
             steps.start_experiments(data)
             server.start()
+            steps.import_open_bandit(bandit)  # while the worker trains
             steps.train()
             steps.replay(data)
             steps.report()

@@ -44,6 +44,8 @@ def demo(port: int, no_serve: bool) -> None:
         with DemoServer(HOST, port, settings.data_dir / "demo-server.log") as server:
             server.check_port()
             runtime.set_up()
+            if not settings.embedded:
+                console.print("Redis is set, so `reclift worker` and `reclift beat` must run beside this.", style="dim")
             _run(runtime, server, console)
             console.print(f"Ready after {time.monotonic() - began:.0f} seconds.", style="dim")
             if not no_serve:

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -36,6 +36,9 @@ from reclift.flows.public_movielens import Film, MovieLens, Ratings
 from reclift.settings import load_settings
 from tests.services import free_port
 from tests.shared_data import shared_path
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CAMPAIGNS = ("all", "men", "women")
 POLICIES = ("random", "bts")
@@ -282,6 +285,23 @@ def test_the_page_says_that_it_is_a_replay(finished: Finished) -> None:
         assert "replay of real histories, not live traffic" in hypothesis
     for (source,) in finished.rows("SELECT source FROM experiments WHERE key LIKE 'open-bandit-%'"):
         assert source == "imported"
+
+
+def test_a_person_signs_in_and_reads_the_reports(finished: Finished, page: Page) -> None:
+    page.goto(finished.demo.server.url)
+    page.get_by_label("E-mail").fill(EMAIL)
+    page.get_by_label("Password").fill(str(finished.demo.notes.password))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Running").wait_for()
+    for key, says in ((HOME, "Replay of real histories"), ("open-bandit-men", "Imported log")):
+        page.goto(f"{finished.demo.server.url}/app/experiments/{key}")
+        page.get_by_text(says).first.wait_for()
+        lift = finished.report(key)["metrics"][0]["comparisons"][0]["lift"]
+        sign = "+" if lift > 0 else "−"
+        page.get_by_text(f"{sign}{abs(lift) * 100:.1f}").first.wait_for()
+        for block in ("verdict", "trust", "lift"):
+            assert page.locator(f"#{block}").is_visible()
+    page.get_by_text("nderpowered").first.wait_for()
 
 
 def test_doing_every_step_again_changes_nothing(finished: Finished) -> None:

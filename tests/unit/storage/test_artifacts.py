@@ -116,7 +116,7 @@ def test_a_cut_off_array_is_an_error(artifacts: FolderArtifacts, tmp_path: Path,
         artifacts.load("m")
 
 
-@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", ".", "", "a/../..", "a/../../models-2/b"])
+@pytest.mark.parametrize("name", ["../outside", "/outside", ".", "", "a/../..", "a/../../models-2/b"])
 def test_a_name_cannot_lead_outside(artifacts: FolderArtifacts, name: str) -> None:
     for action in (lambda: artifacts.save(name, STATE), lambda: artifacts.load(name), lambda: artifacts.remove(name)):
         with pytest.raises(ArtifactError, match="outside"):

@@ -141,8 +141,8 @@ def _experiment_with_an_arm(database: Database) -> None:
                 "VALUES ('home', '', 's', '{}', '[]', '{}', '2026-01-01', '2026-01-01')"
             ),
             (
-                "INSERT INTO experiments (id, key, name, hypothesis, kind, source, placement, traffic, audience, exclude, "
-                "overrides, sticky, metrics, data, status, phase, version, created_at, updated_at) VALUES "
+                "INSERT INTO experiments (id, key, name, hypothesis, kind, source, placement, traffic, audience, "
+                "exclude, overrides, sticky, metrics, data, status, phase, version, created_at, updated_at) VALUES "
                 "(1, 'e', '', 'h', 'ab', 'live', 'home', 1, '{}', '{}', '{}', false, '{}', '{}', 'draft', 1, 1, "
                 "'2026-01-01', '2026-01-01')"
             ),

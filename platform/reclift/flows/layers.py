@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reclift.flows.configuration import take_turns
 from reclift.flows.errors import Conflict
 from reclift.storage.tables import ExperimentRow
 
@@ -46,6 +47,7 @@ def place_in_layer(session: Session, row: ExperimentRow) -> None:
     layer = row.layer
     if layer is None:
         return
+    take_turns(session)
     taken = occupied(session, layer, besides=row.key)
     if row.slot_start is None or row.slot_end is None or row.started_at is None:
         fitting = [gap for gap in free(taken) if gap[1] - gap[0] >= row.traffic - _CLOSE]

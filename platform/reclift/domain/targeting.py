@@ -85,6 +85,9 @@ def _conjunction(parts: list[Callable[[Any], bool]]) -> Callable[[Any], bool]:
     if len(parts) == 2:
         first, second = parts
         return lambda value: first(value) and second(value)
+    if len(parts) == 3:
+        first, second, third = parts
+        return lambda value: first(value) and second(value) and third(value)
     fixed = tuple(parts)
 
     def test(value: Any) -> bool:
@@ -230,13 +233,12 @@ def _on_path(path: str, test: Test) -> Predicate:
     if "." not in path:
         return lambda attributes: test(attributes.get(path))
     head, *steps = path.split(".")
+    last = steps.pop()
 
     def predicate(attributes: Mapping[str, Any]) -> bool:
         value = attributes.get(head)
         for step in steps:
-            if value is None:
-                break
             value = reach(value, step)
-        return test(value)
+        return test(value.get(last) if isinstance(value, dict) else reach(value, last))
 
     return predicate

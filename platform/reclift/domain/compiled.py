@@ -16,6 +16,7 @@ from reclift.domain.bucketing import (
 from reclift.domain.decision import Decision, Reason
 from reclift.domain.experiment import HELD_OUT, OPEN, Experiment, Holdout
 from reclift.domain.groups import UNIT_ATTRIBUTE, Groups
+from reclift.domain.operators import Test
 from reclift.domain.targeting import Predicate, always, compile_condition, mentions_unit
 
 Attributes = Mapping[str, Any]
@@ -89,7 +90,13 @@ class CompiledExperiment:
     )
 
     def __init__(
-        self, experiment: Experiment, groups: Groups, holdouts: tuple[CompiledHoldout, ...], *, broken: bool
+        self,
+        experiment: Experiment,
+        groups: Groups,
+        holdouts: tuple[CompiledHoldout, ...],
+        members: dict[str, Test],
+        *,
+        broken: bool,
     ) -> None:
         self.experiment = experiment
         self.key = experiment.key
@@ -113,8 +120,8 @@ class CompiledExperiment:
         if broken:
             self._exclude = always(True)
         else:
-            self._exclude = compile_condition(experiment.exclude, groups) if experiment.exclude else None
-            self._audience = compile_condition(experiment.audience, groups) if experiment.audience else None
+            self._exclude = compile_condition(experiment.exclude, groups, members) if experiment.exclude else None
+            self._audience = compile_condition(experiment.audience, groups, members) if experiment.audience else None
         self._needs_unit = mentions_unit([experiment.audience, experiment.exclude], groups)
         self._layer: SeededHash | None = None
         if experiment.slot is not None:

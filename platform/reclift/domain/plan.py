@@ -26,6 +26,7 @@ from reclift.domain.condition_check import check_condition
 from reclift.domain.decision import Decision, UnknownExperiment
 from reclift.domain.experiment import HELD_OUT, Arm, Experiment, Holdout, Placement, Status
 from reclift.domain.groups import Groups, SavedGroup
+from reclift.domain.operators import Test
 from reclift.domain.problem import Problem
 
 _NOTHING: Attributes = MappingProxyType({})
@@ -75,6 +76,7 @@ class Plan:
         self._compiled.update((held.key, held) for held in holding)
         problems: dict[str, tuple[Problem, ...]] = {}
         running: list[CompiledExperiment] = []
+        members: dict[str, Test] = {}
         for experiment in ordered:
             if experiment.status != Status.RUNNING:
                 self._compiled[experiment.key] = Idle(experiment.key, experiment.control.key)
@@ -86,7 +88,7 @@ class Plan:
             if found:
                 problems[experiment.key] = tuple(found)
             here = self._holdouts.get(experiment.placement, self._global)
-            compiled = CompiledExperiment(experiment, self.groups, here, broken=bool(found))
+            compiled = CompiledExperiment(experiment, self.groups, here, members, broken=bool(found))
             self._compiled[experiment.key] = compiled
             running.append(compiled)
         self.problems = MappingProxyType(problems)

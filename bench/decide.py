@@ -81,7 +81,7 @@ def report(found: dict[str, float]) -> None:
         print(f"{title:46} {found[one] / found[other]:6.2f}")
 
 
-def main() -> int:  # noqa: C901 (one list of things to time)
+def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer rounds, for a first look")
     repeats = 5 if parser.parse_args().quick else 15

@@ -133,7 +133,7 @@ class CompiledExperiment:
         self._hash = SeededHash(experiment.seed)
         self._table = BucketTable(ranges, [answer(arm.key, Reason.BUCKETED) for arm in arms], self._beyond)
 
-    def decide(  # noqa: C901, PLR0911 (a branch a reason; splitting it would cost a call for each)
+    def decide(
         self, unit: str, units: Iterable[int], attributes: Attributes, sticky: str | None, known: Known = None
     ) -> Decision:
         """The answer for a unit; `units` are its code units, `sticky` is the arm it has met, if any."""

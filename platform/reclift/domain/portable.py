@@ -142,7 +142,7 @@ class _Writer:
             return {path: operand if isinstance(operand, (list, Mapping)) else {"$eq": operand}}
         return all_of([self.operator(path, key, part, on_unit=on_unit) for key, part in operand.items()])
 
-    def operator(self, path: str, key: str, operand: Any, *, on_unit: bool) -> Condition:  # noqa: PLR0911 (a return a kind)
+    def operator(self, path: str, key: str, operand: Any, *, on_unit: bool) -> Condition:
         listed = self.list_operator(path, key, operand, on_unit=on_unit)
         if listed is not None:
             return listed

@@ -179,7 +179,7 @@ class _Compiler:
             return lambda value: same_json(operand, value)
         return strictly_equal(operand)
 
-    def operator(self, key: str, operand: Any, wanted: bool, depth: int, inside: tuple[str, ...]) -> Test:  # noqa: PLR0911 (a return an operator)
+    def operator(self, key: str, operand: Any, wanted: bool, depth: int, inside: tuple[str, ...]) -> Test:
         """One operator with its operand."""
         if key in BUILDERS:
             try:

@@ -19,7 +19,7 @@ from reclift.domain.problem import Problem
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 KEY_RULE = "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
-KINDS = ("ab", "interleaving", "bandit")
+KINDS = ("ab",)
 MAX_ARMS = 20
 MIN_ARM_SHARE = 0.001
 """Ten buckets of 10,000: with fewer an arm's true share would be far from its weight."""
@@ -28,9 +28,29 @@ MAX_METRICS = 50
 MAX_NAME = 200
 MAX_HYPOTHESIS = 5_000
 MAX_UNIT = 256
+MAX_NOTE = 20_000
+MAX_PLANNED_DAYS = 365
 
 READ_ONLY = frozenset(
-    {"status", "phase", "seed", "slot", "created_at", "created_by", "updated_at", "started_at", "stopped_at", "version"}
+    {
+        "status",
+        "phase",
+        "seed",
+        "slot",
+        "source",
+        "layer_range",
+        "ramp",
+        "ramp_stopped",
+        "phases",
+        "weight_changes",
+        "warnings",
+        "version",
+        "created_at",
+        "created_by",
+        "updated_at",
+        "started_at",
+        "stopped_at",
+    }
 )
 """What the server adds to an experiment when it shows it; left out when it comes back."""
 REQUIRED = ("key", "placement", "arms")
@@ -42,10 +62,10 @@ def parse_experiment(
     """Check an experiment's JSON. Returns it in one shape, and everything that is wrong; use the first if none is.
 
     The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
-    metrics`, with defaults where nothing was sent. Arms are dicts of `key, strategy, params, weight, control, model`;
-    metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
-    as they are (the plan normalises them). With `partial` (a PATCH) only what was sent is in it and nothing is
-    required. With `groups`, the saved groups that conditions name must exist.
+    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy,
+    params, weight, control, model`; metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where
+    no metrics were sent. Weights stay as they are (the plan normalises them). With `partial` (a PATCH) only what was
+    sent is in it and nothing is required. With `groups`, the saved groups that conditions name must exist.
     """
     if not isinstance(payload, Mapping):
         return {}, [Problem("body", payload, "must be a JSON object")]
@@ -108,6 +128,8 @@ class _Reader:
             "kind": self.kind,
             "arms": self.arms,
             "metrics": self.metrics,
+            "note": lambda value, place: self.text(value, place, MAX_NOTE),
+            "planned_days": self.planned_days,
         }
         self.arm_fields: dict[str, Callable[[Any, str], Any]] = {
             "key": self.key,
@@ -144,6 +166,13 @@ class _Reader:
         if value not in KINDS:
             self.add(place, value, f"must be one of {', '.join(KINDS)}")
         return str(value)
+
+    def planned_days(self, value: Any, place: str) -> int | None:
+        """Whole days that the experiment is planned to run; `None`: no plan."""
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_PLANNED_DAYS):
+            return value
+        self.add(place, value, f"must be a whole number from 1 to {MAX_PLANNED_DAYS}, or null")
+        return None
 
     def share(self, value: Any, place: str) -> float:
         if is_number(value) and 0 <= value <= 1:
@@ -238,7 +267,7 @@ class _Reader:
         return 1.0
 
     def model(self, value: Any, place: str) -> int | None:
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31):
             return value
         self.add(place, value, "must be a model's version number, 1 or more, or null for the active one")
         return None

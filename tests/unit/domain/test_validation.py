@@ -83,7 +83,7 @@ def test_what_the_server_adds_may_come_back():
         (with_(["exclude"], {"ua": {"$regex": "(a+)+"}}), "exclude.ua.$regex", "several ways"),
         (with_(["audience"], []), "audience", "must be an object"),
         (with_(["sticky"], 1), "sticky", "true or false"),
-        (with_(["kind"], "abc"), "kind", "one of ab, interleaving, bandit"),
+        (with_(["kind"], "abc"), "kind", "must be one of ab"),
         (with_(["kind"], []), "kind", "one of ab"),
         (with_(["overrides"], []), "overrides", "object of user id"),
         (with_(["overrides"], {"u": "gone"}), "overrides.u", "must be an arm's key: control, item-cf"),

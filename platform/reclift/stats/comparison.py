@@ -1,0 +1,205 @@
+"""`compare`: one arm against the control on one metric, read in every way that the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Literal, get_args
+
+from reclift.stats import bayes, binary, sequential
+from reclift.stats.attempts import FIXED_FIELDS, Attempts
+from reclift.stats.cuped import Adjusted
+from reclift.stats.cuped import cuped as adjust_by_the_past
+from reclift.stats.estimate import Estimate
+from reclift.stats.lift import Effect, base_is_weak
+from reclift.stats.mean import mean, proportion
+from reclift.stats.posterior import read_beta
+from reclift.stats.ratio import ratio
+from reclift.stats.readings import plain_effect, read_comparison
+from reclift.stats.result import ArmSummary, CannotCompute, Code, Comparison, Reason, finite
+from reclift.stats.sums import Sums
+
+Kind = Literal["proportion", "mean", "ratio"]
+
+_ESTIMATORS: dict[str, Callable[[Sums], Estimate]] = {"proportion": proportion, "mean": mean, "ratio": ratio}
+_METHODS = {
+    "proportion": "Welch t",
+    "mean": "Welch t",
+    "ratio": "Welch t on ratios with the unit's variance (delta method)",
+}
+
+TWYMAN_LIFT = 0.3
+"""A significant lift beyond this, either way, is more often a bug than a discovery."""
+
+SMALL_SAMPLE = 30
+"""Units in an arm below which a mean's normal approximation is doubtful."""
+
+IMBALANCE_P = 0.001
+"""p-value of the arms being alike before the experiment, below which a warning says so."""
+
+
+def estimate(sums: Sums, kind: Kind) -> Estimate:
+    """An arm's level by the estimator of its kind.
+
+    Raises:
+        CannotCompute: see `mean`, `proportion` and `ratio`.
+        ValueError: unknown kind.
+    """
+    if kind not in _ESTIMATORS:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(get_args(Kind))}")
+    return _ESTIMATORS[kind](sums)
+
+
+def arm_summary(sums: Sums, kind: Kind) -> ArmSummary:
+    """Units, mean (or ratio) and standard error of one arm; `None` with a reason for what does not exist.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+    attempt = Attempts()
+    whole = attempt(("mean", "std_error"), lambda: estimate(sums, kind))
+    if whole is not None:
+        level = attempt(("mean",), lambda: finite(whole.value, "mean"))
+        return ArmSummary(sums.units, level, attempt(("std_error",), lambda: finite(whole.std_error, "standard error")),
+                          attempt.reasons)  # fmt: skip
+    if sums.n > 0 and attempt.reasons["mean"].code is Code.TOO_FEW_UNITS:
+        # one unit has a level, only no error
+        total = sums.y if kind == "ratio" else sums.n
+        if total > 0:
+            del attempt.reasons["mean"]
+            return ArmSummary(sums.units, sums.x / total, None, attempt.reasons)
+    return ArmSummary(sums.units, None, None, attempt.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What a comparison is computed from."""
+
+    effect: Effect
+    method: str
+    adjusted: Adjusted | None = None
+
+
+def compare(
+    control: Sums,
+    treatment: Sums,
+    *,
+    kind: Kind,
+    level: float = 0.95,
+    arm: str = "treatment",
+    control_arm: str = "control",
+    cuped: bool = False,
+    sequential_tuning: int = sequential.DEFAULT_TUNING,
+    prior: bayes.NormalPrior | None = None,
+    rate_prior: bayes.BetaPrior | None = None,
+    higher_is_better: bool = True,
+) -> Comparison:
+    """Reads one arm against the control: fixed horizon, always valid, and Bayesian.
+
+    Args:
+        control: the control's units, added up.
+        treatment: the arm's units, added up.
+        kind: `proportion` (x is 0 or 1), `mean` (x per unit) or `ratio` (sum of x over sum of y).
+        level: of every interval; 1 - level is the false positive rate that the tests are about.
+        arm: the treatment's key, for the result and its sentences.
+        control_arm: the control's key.
+        cuped: adjust by the values before exposure in `u` (and `v`).
+        sequential_tuning: units at which the always-valid interval is tightest; fixed before the start.
+        prior: of the relative lift, for means, ratios and adjusted proportions; flat by default.
+        rate_prior: of each arm's rate, for proportions; uniform by default.
+        higher_is_better: the metric's direction, for chance to win and expected loss.
+
+    Returns:
+        A `Comparison`; what cannot be computed is `None` and has its reason, whatever the data.
+
+    Raises:
+        ValueError: unknown kind, a level outside (0, 1), a tuning that is not positive.
+    """
+    attempt = Attempts()
+    basis = _basis(attempt, (control_arm, control), (arm, treatment), kind, cuped)
+    adjusted = basis.adjusted if basis else None
+    comparison = read_comparison(
+        attempt,
+        basis.effect if basis else None,
+        n=control.n + treatment.n,
+        kind=kind,
+        method=basis.method if basis else _METHODS[kind],
+        level=level,
+        names=(control_arm, arm),
+        sequential_tuning=sequential_tuning,
+        higher_is_better=higher_is_better,
+        variance_reduction=adjusted.reduction if adjusted else None,
+        prior=prior,
+    )
+    if basis is None:
+        return comparison
+    few = False
+    if kind == "proportion" and adjusted is None:
+        few = binary.has_few(control, treatment)
+        if few:
+            comparison = binary.read_few(comparison, control, treatment)
+        reading = read_beta(
+            control, treatment, rate_prior or bayes.BetaPrior(), level, higher_is_better=higher_is_better
+        )
+        comparison = replace(comparison, bayesian=reading)
+    warnings = _warnings(comparison, basis, min(control.units, treatment.units), few=few)
+    return replace(comparison, warnings=tuple(warnings))
+
+
+def _basis(
+    attempt: Attempts, control: tuple[str, Sums], treatment: tuple[str, Sums], kind: Kind, use_covariate: bool
+) -> _Basis | None:
+    estimates = []
+    for key, sums in (control, treatment):
+        try:
+            estimates.append(estimate(sums, kind))
+        except CannotCompute as impossible:
+            reason = Reason(impossible.reason.code, f"{key}: {impossible.reason.text}")
+            attempt.reasons |= dict.fromkeys(FIXED_FIELDS, reason)
+            return None
+    a, b = estimates
+    plain = attempt.all_fields(lambda: plain_effect(a, b))
+    if plain is None:
+        return None
+    if not use_covariate:
+        return _Basis(plain, _METHODS[kind])
+    adjusted = attempt(("variance_reduction",), lambda: adjust_by_the_past(control[1], treatment[1], kind))
+    if adjusted is None:
+        return _Basis(plain, _METHODS[kind])
+    return _Basis(adjusted.effect, f"{_METHODS[kind]}, with CUPED", adjusted)
+
+
+def _warnings(comparison: Comparison, basis: _Basis, fewest_units: int, *, few: bool) -> Iterator[Reason]:
+    effect = basis.effect
+    if few:
+        yield Reason(
+            Code.SMALL_COUNTS,
+            f"An arm has fewer than {binary.FEW} successes or failures, so it is read by Newcombe's interval and "
+            "Fisher's exact test, which hold for small counts.",
+        )
+    elif base_is_weak(effect):
+        share = sqrt(effect.base_variance) / effect.base
+        yield Reason(
+            Code.WEAK_DENOMINATOR,
+            f"The control's mean is uncertain (standard error {share:.0%} of it), so the lift's interval is rough; "
+            "the p-value is about the difference, and Fieller's interval of the lift agrees with it.",
+        )
+    if comparison.kind != "proportion" and fewest_units < SMALL_SAMPLE:
+        yield Reason(
+            Code.SMALL_SAMPLE,
+            f"An arm has {fewest_units} units; below {SMALL_SAMPLE} the intervals are rough.",
+        )
+    p, relative = comparison.p_value, comparison.lift
+    if p is not None and p < 1.0 - comparison.ci_level and relative is not None and abs(relative) >= TWYMAN_LIFT:
+        yield Reason(
+            Code.TWYMAN,
+            f"A lift of {relative:+.0%} is unusually large; look for a fault in logging or set-up before believing "
+            "it (Twyman's law).",
+        )
+    if basis.adjusted and basis.adjusted.pre_p_value < IMBALANCE_P:
+        yield Reason(
+            Code.COVARIATE_IMBALANCE,
+            f"The arms already differed before the experiment (p = {basis.adjusted.pre_p_value:.2g}); "
+            "look for a carry-over or a broken split.",
+        )

@@ -1,0 +1,137 @@
+"""Decisions: each call, and that its reasons say why."""
+
+from __future__ import annotations
+
+import pytest
+
+from reclift.stats.comparison import compare
+from reclift.stats.decision import Call, MetricReading, decide
+from reclift.stats.plan import Plan
+from reclift.stats.srm import srm
+from reclift.stats.sums import Sums
+
+GOOD_SPLIT = srm([20_000, 20_000], [1, 1])
+CONTROL = Sums.of_counts(20_000, 2000)
+OVER = Plan("fixed", days_planned=14, days_run=14)
+EARLY = Plan("fixed", days_planned=14, days_run=6)
+
+
+def primary(*successes, n=20_000, control=CONTROL, **more):
+    arms = [
+        compare(control, Sums.of_counts(n, k), kind="proportion", arm=f"arm-{i}", **more)
+        for i, k in enumerate(successes, 1)
+    ]
+    return MetricReading("conversion", "primary", arms)
+
+
+def guardrail(successes, margin=None, higher_is_better=True):
+    c = compare(
+        CONTROL, Sums.of_counts(20_000, successes), kind="proportion", arm="arm-1", higher_is_better=higher_is_better
+    )
+    return MetricReading("retention", "guardrail", [c], margin)
+
+
+def test_a_failed_split_withholds_the_verdict():
+    decision = decide(srm([20_000, 22_000], [1, 1]), [primary(2400)], OVER)
+    assert decision.call is Call.INVALID
+    assert "20,000 / 22,000 units where 21,000 / 21,000 were expected" in decision.because[0]
+    assert "p < .001" in decision.because[0]
+
+
+def test_faults_withhold_it_too():
+    decision = decide(GOOD_SPLIT, [primary(2400)], OVER, faults=["412 units met more than one arm."])
+    assert decision.call is Call.INVALID
+    assert decision.because[0] == "412 units met more than one arm."
+
+
+def test_a_better_arm_ships_when_the_plan_is_over():
+    decision = decide(GOOD_SPLIT, [primary(2400)], OVER)
+    assert (decision.call, decision.arm) == (Call.SHIP, "arm-1")
+    assert decision.because[0].startswith("arm-1 is better than control on conversion: +20.0 %")
+    assert decision.to_dict()["call"] == "ship"
+
+
+def test_a_better_arm_waits_for_a_fixed_plan():
+    decision = decide(GOOD_SPLIT, [primary(2400)], EARLY)
+    assert (decision.call, decision.arm) == (Call.KEEP_RUNNING, "arm-1")
+    assert decision.because[-1] == "The plan is not over: day 6 of 14."
+
+
+def test_the_sequential_regime_ships_early_only_on_strong_evidence():
+    running = Plan("sequential", days_planned=14, days_run=6)
+    assert decide(GOOD_SPLIT, [primary(2400)], running).call is Call.SHIP
+    weak = primary(2130)
+    assert weak.comparisons[0].p_value < 0.05
+    assert decide(GOOD_SPLIT, [weak], running).call is Call.KEEP_RUNNING
+    assert decide(GOOD_SPLIT, [weak], OVER).call is Call.SHIP
+
+
+def test_harm_ends_a_fixed_plan_early():
+    decision = decide(GOOD_SPLIT, [primary(1600)], EARLY)
+    assert decision.call is Call.KEEP_CONTROL
+    assert "arm-1 is worse than control" in decision.because[0]
+
+
+def test_no_plan_reads_the_always_valid_way():
+    weak = primary(2130)
+    decision = decide(GOOD_SPLIT, [weak], Plan("fixed"))
+    assert decision.call is Call.KEEP_RUNNING
+    assert decision.because[-1] == "No length was planned, so the always-valid reading decides."
+
+
+def test_no_difference_at_the_end_keeps_the_control_and_says_whether_it_could_have_been_seen():
+    strong = decide(GOOD_SPLIT, [primary(2010)], OVER)
+    assert strong.call is Call.KEEP_CONTROL
+    assert not any("Underpowered" in sentence for sentence in strong.because)
+    small = primary(46, n=10_000, control=Sums.of_counts(10_000, 46))
+    weak = decide(srm([10_000, 10_000], [1, 1]), [small], Plan("fixed", finished=True))
+    assert weak.call is Call.KEEP_CONTROL
+    assert any("Underpowered on conversion: with these units only a lift of about 58.3 %" in s for s in weak.because)
+
+
+def test_a_significant_but_small_experiment_is_told_that_it_exaggerates():
+    men = primary(69, n=10_000, control=Sums.of_counts(10_000, 46))
+    decision = decide(srm([10_000, 10_000], [1, 1]), [men], Plan("fixed", finished=True))
+    assert decision.call is Call.SHIP
+    assert any("probably exaggerated" in sentence for sentence in decision.because)
+
+
+def test_guardrails_can_forbid():
+    harmed = decide(GOOD_SPLIT, [primary(2400), guardrail(1600)], OVER)
+    assert harmed.call is Call.KEEP_CONTROL
+    assert any(s.startswith("Guardrail retention is harmed by arm-1") for s in harmed.because)
+    wrong_way = decide(GOOD_SPLIT, [primary(2400), guardrail(2400, higher_is_better=False)], OVER)
+    assert wrong_way.call is Call.KEEP_CONTROL
+
+
+def test_a_margin_asks_for_proof_of_safety():
+    unproven = decide(GOOD_SPLIT, [primary(2400), guardrail(2000, margin=0.02)], OVER)
+    assert unproven.call is Call.KEEP_CONTROL
+    assert any("not yet shown to lose less than 2.0 %" in s for s in unproven.because)
+    proven = decide(GOOD_SPLIT, [primary(2400), guardrail(2000, margin=0.10)], OVER)
+    assert proven.call is Call.SHIP
+    assert any("holds for arm-1" in s for s in proven.because)
+
+
+def test_the_best_of_several_arms_is_named():
+    assert decide(GOOD_SPLIT, [primary(2300, 2500, 2000)], OVER).arm == "arm-2"
+
+
+def test_nothing_to_decide_by():
+    assert decide(GOOD_SPLIT, [], OVER).because == ("There is no primary metric to decide by.",)
+    assert decide(srm([0, 0], [1, 1]), [primary(2400)], OVER).because == ("No unit has been exposed yet.",)
+    empty = MetricReading("ctr", "primary", [compare(CONTROL, Sums.empty(), kind="proportion", arm="arm-1")])
+    decision = decide(None, [empty])
+    assert decision.call is Call.KEEP_RUNNING
+    assert "nothing can be said. arm-1: The arm has no units." in decision.because[0]
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="role of ctr is 'main'"):
+        MetricReading("ctr", "main", [])
+    with pytest.raises(ValueError, match="margin of ctr is 2"):
+        MetricReading("ctr", "guardrail", [], 2)
+    with pytest.raises(ValueError, match="regime is 'daily'"):
+        Plan("daily")
+    with pytest.raises(ValueError, match="days_planned is -1"):
+        Plan("fixed", days_planned=-1)

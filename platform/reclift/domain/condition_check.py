@@ -14,7 +14,7 @@ from reclift.domain.targeting import MAX_DEPTH, is_operators
 
 MAX_LIST = 1_000
 """Values in a list that is written in a condition. Longer ones belong in a saved group."""
-MAX_GROUP_VALUES = 100_000
+MAX_GROUP_VALUES = 5_000
 MAX_TEXT = 1_000
 MAX_PATH = 200
 MAX_NODES = 2_000

@@ -33,25 +33,11 @@ MAX_PLANNED_DAYS = 365
 
 READ_ONLY = frozenset(
     {
-        "status",
-        "phase",
-        "seed",
-        "slot",
-        "source",
-        "layer_range",
-        "ramp",
-        "ramp_stopped",
-        "phases",
-        "weight_changes",
-        "warnings",
-        "version",
-        "created_at",
-        "created_by",
-        "updated_at",
-        "started_at",
+        "status", "phase", "seed", "slot", "source", "layer_range", "ramp", "ramp_stopped", "phases",
+        "weight_changes", "warnings", "version", "created_at", "created_by", "updated_at", "started_at",
         "stopped_at",
     }
-)
+)  # fmt: skip
 """What the server adds to an experiment when it shows it; left out when it comes back."""
 REQUIRED = ("key", "placement", "arms")
 

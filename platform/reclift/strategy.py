@@ -322,7 +322,11 @@ class Registry:
             if key not in self._found:
                 raise StrategyError(f"strategy {key!r} is not installed; installed: {', '.join(self.keys()) or 'none'}")
             point = self._found[key]
-            loaded = point.load() if isinstance(point, EntryPoint) else point
+            try:
+                loaded = point.load() if isinstance(point, EntryPoint) else point
+            except Exception as error:
+                # Foreign code may raise anything at import; the others must go on working.
+                raise StrategyError(f"strategy {key!r} cannot be imported: {type(error).__name__}: {error}") from error
             missing = [name for name in _REQUIRED if not hasattr(loaded, name)]
             if missing:
                 raise StrategyError(f"strategy {key!r} ({loaded!r}) lacks {', '.join(missing)}")

@@ -16,14 +16,14 @@ from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import jobs, models, report, rollup, train
+from reclift.flows import jobs, models, ramps, report, rollup, train
 from reclift.settings import Settings, load_settings
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
 ASKED_FOR = ("train", "report")
-SCHEDULED = ("rollup", "reports", "training", "sweep", "housekeeping")
+SCHEDULED = ("rollup", "reports", "ramps", "training", "sweep", "housekeeping")
 
 _PROGRESS_SECONDS = 0.5
 
@@ -69,6 +69,7 @@ def make_app(settings: Settings) -> Celery:
     seconds = {
         "rollup": 3.0,
         "reports": float(settings.report_every_seconds),
+        "ramps": 30.0,
         "training": 60.0,
         "sweep": 15.0,
         "housekeeping": 3600.0,
@@ -88,12 +89,13 @@ def run_job(runtime: wiring.Runtime, job_id: int) -> None:
         log.info("job_not_taken", job=job_id)
         return
     try:
-        message = _do(runtime, run)
+        with jobs.alive(runtime.database, run):
+            message = _do(runtime, run)
     except Exception as error:
-        jobs.finish(runtime.database, job_id, error=f"{type(error).__name__}: {error}")
         log.exception("job_failed", job=job_id, task=run.task)
+        jobs.finish(runtime.database, job_id, error=f"{type(error).__name__}: {error}", attempt=run.attempts)
         return
-    jobs.finish(runtime.database, job_id, message)
+    jobs.finish(runtime.database, job_id, message, attempt=run.attempts)
 
 
 def _do(runtime: wiring.Runtime, run: JobRun) -> str:
@@ -137,8 +139,9 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
     actions: dict[str, Callable[[], int]] = {
         "rollup": lambda: _rollup(runtime),
         "reports": lambda: _reports(runtime),
+        "ramps": lambda: _ramps(runtime),
         "training": lambda: _training(runtime),
-        "sweep": lambda: jobs.sweep(runtime.database, runtime.queue),
+        "sweep": lambda: _sweep(runtime),
         "housekeeping": lambda: jobs.housekeeping(runtime.database),
     }
     return actions[name]()
@@ -149,25 +152,52 @@ def _rollup(runtime: wiring.Runtime) -> int:
     with runtime.database.read() as session:
         if not rollup.waiting(session):
             return 0
-    with jobs.recorded(runtime.database, "rollup") as note:
-        units = rollup.roll_up(runtime.database)
-        note(f"{units:,} units")
+    # Several at once would be right, but they would do the same units and take every worker process.
+    with jobs.only_one(runtime.database, "rollup") as mine:
+        if not mine:
+            return 0
+        with jobs.recorded(runtime.database, "rollup") as note:
+            units = rollup.roll_up(runtime.database)
+            note(f"{units:,} units")
     return units
 
 
 def _reports(runtime: wiring.Runtime) -> int:
     with runtime.database.read() as session:
         due = report.due(session)
-    for experiment in due:
-        with jobs.recorded(runtime.database, "report", {"experiment": experiment}) as note:
-            computed = report.refresh(runtime.database, experiment, keep=runtime.settings.keep_reports)
-            note(f"{experiment}: {computed['decision']['call']}")
-    return len(due)
+    with jobs.only_one(runtime.database, "reports") as mine:
+        for experiment in due if mine else ():
+            try:
+                with jobs.recorded(runtime.database, "report", {"experiment": experiment}) as note:
+                    computed = report.refresh(runtime.database, experiment, keep=runtime.settings.keep_reports)
+                    note(f"{experiment}: {computed['decision']['call']}")
+            except Exception:
+                # It is on record as failed; one experiment's trouble must not cost the others their reports.
+                log.exception("report_failed", experiment=experiment)
+    return len(due) if mine else 0
+
+
+def _sweep(runtime: wiring.Runtime) -> int:
+    with runtime.database.write() as session:
+        models.give_up_abandoned(session)
+    return jobs.sweep(runtime.database, runtime.queue)
+
+
+def _ramps(runtime: wiring.Runtime) -> int:
+    with jobs.only_one(runtime.database, "ramps", seconds=300) as mine:
+        if not mine:
+            return 0
+        with runtime.database.write() as session:
+            return ramps.advance(session, runtime.registry, runtime.queue)
 
 
 def _training(runtime: wiring.Runtime) -> int:
-    with runtime.database.write() as session:
+    # Looked up without holding the write lock: it may load strategies' code.
+    with runtime.database.read() as session:
         due = models.due(session, runtime.registry, hours=runtime.settings.train_every_hours)
+    if not due:
+        return 0
+    with runtime.database.write() as session:
         for strategy, params in due:
             jobs.request(session, runtime.queue, "train", {"strategy": strategy, "params": params}, train.SYSTEM)
     return len(due)

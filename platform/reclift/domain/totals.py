@@ -3,9 +3,11 @@
 Definitions:
 - A unit belongs to the arm it met first; `arms_seen` counts all it met. Who met several is left out of reports.
 - Attributed events (clicks on lists) count when their recommendation id is one of this experiment's and arm's lists.
+  They never precede their list: a client's clock that is behind does not turn a click into one before the exposure.
 - Other events count when they happen at or after the unit's first exposure and within the metric's window
   (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
+- A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
 - Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED.
 """
 
@@ -38,6 +40,7 @@ class Impression(Protocol):
 
     recommendation_id: str
     at: int
+    placement: str
     experiment: str | None
     phase: int | None
     arm: str | None
@@ -100,12 +103,21 @@ class Unit:
     positions: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured in one experiment's phase. `everything`: a holdout, on `placement` or (None) everywhere."""
+
+    metrics: Sequence[Metric]
+    everything: bool = False
+    placement: str | None = None
+
+
 Fact = tuple[int, float]
 """When, how much."""
 
 
-def compute(facts: UnitFacts, metrics: Mapping[tuple[str, int], Sequence[Metric]]) -> dict[tuple[str, int], Unit]:
-    """The unit's state in every (experiment, phase) that it was exposed to and that `metrics` knows."""
+def compute(facts: UnitFacts, measured: Mapping[tuple[str, int], Measured]) -> dict[tuple[str, int], Unit]:
+    """The unit's state in every (experiment, phase) that it was exposed to and that `measured` knows."""
     exposures: dict[tuple[str, int], list[Exposure]] = defaultdict(list)
     for exposure in facts.exposures:
         exposures[exposure.experiment, exposure.phase].append(exposure)
@@ -115,21 +127,28 @@ def compute(facts: UnitFacts, metrics: Mapping[tuple[str, int], Sequence[Metric]
     events: dict[str, list[Event]] = defaultdict(list)
     for event in facts.events:
         events[event.type].append(event)
-    return {key: _unit(met, impressions[key], events, metrics[key]) for key, met in exposures.items() if key in metrics}
+    return {
+        key: _unit(met, _lists(facts, impressions[key], measured[key]), events, measured[key])
+        for key, met in exposures.items()
+        if key in measured
+    }
+
+
+def _lists(facts: UnitFacts, of_experiment: Sequence[Impression], measured: Measured) -> Sequence[Impression]:
+    if not measured.everything:
+        return of_experiment
+    return [shown for shown in facts.impressions if measured.placement in {None, shown.placement}]
 
 
 def _unit(
-    met: Sequence[Exposure],
-    lists: Sequence[Impression],
-    events: Mapping[str, Sequence[Event]],
-    metrics: Sequence[Metric],
+    met: Sequence[Exposure], lists: Sequence[Impression], events: Mapping[str, Sequence[Event]], measured: Measured
 ) -> Unit:
     first = min(met, key=lambda exposure: (exposure.at, exposure.arm))
-    own = [shown for shown in lists if shown.arm == first.arm and shown.at >= first.at]
-    shown_ids = {shown.recommendation_id for shown in own}
+    own = [shown for shown in lists if shown.at >= first.at and (measured.everything or shown.arm == first.arm)]
+    shown_at = {shown.recommendation_id: shown.at for shown in own}
     totals = {}
-    for metric in metrics:
-        total = _total(metric, first.at, own, shown_ids, events)
+    for metric in measured.metrics:
+        total = _total(metric, first.at, own, shown_at, events)
         if total is not None:
             totals[metric.key] = total
     return Unit(
@@ -145,7 +164,11 @@ def _unit(
 
 
 def _total(
-    metric: Metric, exposed: int, own: Sequence[Impression], shown: set[str], events: Mapping[str, Sequence[Event]]
+    metric: Metric,
+    exposed: int,
+    own: Sequence[Impression],
+    shown: Mapping[str, int],
+    events: Mapping[str, Sequence[Event]],
 ) -> Total | None:
     window = None if metric.window_hours is None else round(metric.window_hours * HOUR_MICROS)
     until = None if window is None else exposed + window
@@ -182,7 +205,7 @@ def _total(
 
 
 def _facts(
-    source: Source, own: Sequence[Impression], shown: set[str], events: Mapping[str, Sequence[Event]]
+    source: Source, own: Sequence[Impression], shown: Mapping[str, int], events: Mapping[str, Sequence[Event]]
 ) -> Iterable[Fact]:
     if source.event == IMPRESSION:
         for impression in own:
@@ -194,11 +217,15 @@ def _facts(
                 yield impression.at, 1.0
         return
     for event in events.get(source.event, ()):
-        if source.attributed and event.recommendation_id not in shown:
-            continue
+        at = event.at
+        if source.attributed:
+            list_at = shown.get(event.recommendation_id or "")
+            if list_at is None:
+                continue
+            at = max(at, list_at)
         if any(event.properties.get(name) != wanted for name, wanted in source.where.items()):
             continue
-        yield event.at, (event.value or 0.0) if source.value == "value" else 1.0
+        yield at, (event.value or 0.0) if source.value == "value" else 1.0
 
 
 def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:

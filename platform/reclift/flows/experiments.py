@@ -7,19 +7,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from reclift.domain.experiment import Arm, Experiment, LayerSlot, Status, TransitionError, transition
+from reclift.domain.groups import Groups
 from reclift.domain.plan import Plan
 from reclift.domain.problem import Problem
 from reclift.domain.validation import parse_experiment
-from reclift.flows import jobs, models
+from reclift.flows import groups as group_flow
+from reclift.flows import holdouts, jobs, models
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.layers import place_in_layer
-from reclift.storage.tables import ArmRow, ExperimentRow, MetricRow, Placement
+from reclift.storage.tables import ArmRow, DirtyUnit, ExperimentRow, ExposureRow, MetricRow, Placement
 from reclift.strategy import Registry, StrategyError, parse_parameters
 
 DEFAULT_METRICS: Mapping[str, Any] = {
@@ -40,7 +43,7 @@ def to_domain(row: ExperimentRow) -> Experiment:
         slot = LayerSlot(row.layer, row.slot_start, row.slot_end)
     return Experiment(
         key=row.key,
-        placement=row.placement,
+        placement=row.placement or "",
         arms=tuple(Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model) for arm in row.arms),
         traffic=row.traffic,
         audience=row.audience,
@@ -55,10 +58,18 @@ def to_domain(row: ExperimentRow) -> Experiment:
     )
 
 
-def compile_plan(rows: Iterable[ExperimentRow]) -> Plan:
-    """The plan of all experiments, in the order in which they were started."""
+def compile_plan(rows: Iterable[ExperimentRow], groups: Groups, plan_version: int) -> Plan:
+    """The plan of all experiments and holdouts, in the order in which they were started."""
+    rows = list(rows)
+    split = [row for row in rows if row.kind != holdouts.KIND]
     return Plan(
-        [to_domain(row) if row.source != "imported" else replace(to_domain(row), status=Status.STOPPED) for row in rows]
+        [
+            to_domain(row) if row.source != "imported" else replace(to_domain(row), status=Status.STOPPED)
+            for row in split
+        ],
+        groups=groups.values(),
+        holdouts=[holdouts.to_domain(row) for row in rows if row.kind == holdouts.KIND and row.status != Status.DRAFT],
+        version=plan_version,
     )
 
 
@@ -92,6 +103,10 @@ def view(row: ExperimentRow) -> dict[str, Any]:
         "metrics": row.metrics,
         "note": row.data.get("note", ""),
         "planned_days": row.data.get("planned_days"),
+        "ramp": row.data.get("ramp") or [],
+        "ramp_stopped": row.data.get("ramp_stopped"),
+        "phases": row.data.get("phases") or [],
+        "weight_changes": row.data.get("weight_changes") or [],
         "status": row.status,
         "phase": row.phase,
         "version": row.version,
@@ -102,9 +117,12 @@ def view(row: ExperimentRow) -> dict[str, Any]:
     }
 
 
-def find(session: Session, key: str) -> ExperimentRow:
-    """The row of a key; `NotFound`."""
-    row = session.scalar(select(ExperimentRow).where(ExperimentRow.key == key))
+def find(session: Session, key: str, *, to_change: bool = False) -> ExperimentRow:
+    """The row of a key; `NotFound`. `to_change`: whoever else wants to change it waits until this transaction ends."""
+    query = select(ExperimentRow).where(ExperimentRow.key == key)
+    if to_change:
+        query = query.with_for_update(of=ExperimentRow).execution_options(populate_existing=True)
+    row = session.scalar(query)
     if row is None:
         raise NotFound("experiment", key)
     return row
@@ -131,7 +149,7 @@ def create(
     `source` is "live", "replay" (real histories played back) or "imported" (a log of another system: it is reported on
     but never served, so its arms may name strategies that are not installed here).
     """
-    fields, problems = parse_experiment(payload)
+    fields, problems = parse_experiment(payload, groups=group_flow.all_groups(session))
     problems = [*problems, *_reference_problems(session, registry if source != "imported" else None, fields)]
     if problems:
         raise Invalid(problems)
@@ -159,20 +177,27 @@ def create(
     )
     _write(row, fields)
     session.add(row)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict(f"there is already an experiment {fields['key']!r}") from error
+    bump(session)  # /assign knows drafts, too: "not_running" is another answer than 404
     record(session, actor, "create", "experiment", row.key, None, view(row))
     return row
 
 
 def change(session: Session, registry: Registry, key: str, payload: Mapping[str, Any], actor: str) -> ExperimentRow:
     """Change some fields. While it runs only those that leave users where they are; never after its end."""
-    row = find(session, key)
+    row = find(session, key, to_change=True)
+    if row.kind == holdouts.KIND and set(payload) - {"name", "note", "metrics"}:
+        raise Conflict(f"{key!r} is a holdout: only its name, note and metrics can change")
     if row.status in {Status.STOPPED, Status.ARCHIVED} and set(payload) - {"note", "name", "hypothesis"}:
         raise Conflict(f"experiment {key!r} is {row.status}: only its name, hypothesis and note can still change")
     if payload.get("key", key) != key:
         raise Invalid.of("key", payload["key"], "cannot change: users are hashed with it")
-    fields, problems = parse_experiment(payload, partial=True)
+    fields, problems = parse_experiment(payload, partial=True, groups=group_flow.all_groups(session))
     fields.pop("key", None)
+    problems = [*problems, *_override_problems(row, fields)]
     if row.status != Status.DRAFT:
         before = view(row)
         problems = [
@@ -181,7 +206,8 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
                 Problem(
                     name,
                     value,
-                    f"cannot change while the experiment is {row.status}; only {', '.join(sorted(FREE_FIELDS))} can",
+                    f"cannot change while the experiment is {row.status}; only {', '.join(sorted(FREE_FIELDS))} can "
+                    "(weights: in a new phase, or where assignment is sticky)",
                 )
                 for name, value in fields.items()
                 if name not in FREE_FIELDS and value != before.get(name)
@@ -196,6 +222,8 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
     _write(row, fields)
     if row.layer is not None and row.status in {Status.RUNNING, Status.PAUSED} and row.traffic != before["traffic"]:
         place_in_layer(session, row)
+    if row.metrics != before["metrics"]:
+        _recompute(session, key)
     row.version += 1
     row.updated_at = now()
     session.flush()
@@ -215,7 +243,7 @@ def act(
     at: datetime | None = None,
 ) -> ExperimentRow:
     """Start, pause, resume, stop or archive. `Conflict` when its state does not allow that."""
-    row = find(session, key)
+    row = find(session, key, to_change=True)
     try:
         leads_to = transition(Status(row.status), action)
     except TransitionError as error:
@@ -223,7 +251,8 @@ def act(
     before = view(row)
     at = at or now()
     if action == "start":
-        problems = _reference_problems(session, registry if row.source != "imported" else None, view(row))
+        served = row.source != "imported" and row.kind != holdouts.KIND
+        problems = _reference_problems(session, registry if served else None, view(row))
         if len(row.arms) < 2:
             problems.append(Problem("arms", len(row.arms), "must be at least 2 before an experiment can start"))
         if problems:
@@ -268,6 +297,25 @@ def warnings(session: Session, row: ExperimentRow) -> list[str]:
     ]
 
 
+def _recompute(session: Session, key: str) -> None:
+    """Let the rollup compute all units of an experiment anew: its metrics are others now."""
+    units = select(ExposureRow.unit_id).where(ExposureRow.experiment == key).distinct()
+    session.execute(insert(DirtyUnit).from_select(["unit_id"], units))
+
+
+def _override_problems(row: ExperimentRow, fields: Mapping[str, Any]) -> list[Problem]:
+    """Overrides that are kept, or sent without arms, must still name arms that there are."""
+    if "overrides" in fields and "arms" in fields:
+        return []  # checked together already
+    overrides = fields.get("overrides", row.overrides)
+    arms = {arm["key"] for arm in fields["arms"]} if "arms" in fields else {arm.key for arm in row.arms}
+    return [
+        Problem(f"overrides.{unit}", arm, f"must be an arm: {', '.join(sorted(arms))}")
+        for unit, arm in overrides.items()
+        if arm not in arms
+    ]
+
+
 def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     for name in (
         "name",
@@ -308,7 +356,7 @@ def _reference_problems(session: Session, registry: Registry | None, fields: Map
     """What the fields name but does not exist: placement, strategies with their parameters, metrics."""
     problems = []
     placement = fields.get("placement")
-    if placement is not None and session.get(Placement, placement) is None:
+    if placement and session.get(Placement, placement) is None:
         known = ", ".join(session.scalars(select(Placement.key).order_by(Placement.key)))
         problems.append(Problem("placement", placement, f"must be a placement; there are {known}"))
     for index, arm in enumerate(fields.get("arms") or ()):

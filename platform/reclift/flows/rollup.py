@@ -8,7 +8,7 @@ if not, another worker was faster, and it starts over.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,10 @@ import structlog
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from reclift.domain.metric import Metric
-from reclift.domain.totals import Day, Unit, UnitFacts, compute
+from reclift.domain.totals import Day, Measured, Unit, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
-from reclift.storage.database import Database, rows_changed
+from reclift.flows.holdouts import KIND
+from reclift.storage.database import Database
 from reclift.storage.tables import (
     DirtyUnit,
     EventRow,
@@ -35,6 +35,7 @@ from reclift.storage.tables import (
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+_MOST_PARAMETERS = 10_000
 _RESULTS: tuple[Any, ...] = (ExperimentUnit, UnitTotal, UnitDay, PositionTotal)
 
 
@@ -50,29 +51,30 @@ class _Rows:
     positions: list[dict[str, Any]] = field(default_factory=list)
 
 
-def metrics_of(session: Session) -> dict[tuple[str, int], list[Metric]]:
-    """(experiment, phase) -> the metrics that its reports show."""
+def measured(session: Session) -> dict[tuple[str, int], Measured]:
+    """(experiment, phase) -> what its reports show."""
     known = metric_flow.all_metrics(session)
     result = {}
     for row in session.scalars(select(ExperimentRow).where(ExperimentRow.started_at.is_not(None))):
         keys = [row.metrics.get("primary"), *row.metrics.get("secondary", ()), *row.metrics.get("guardrails", ())]
         chosen = [known[key] for key in dict.fromkeys(keys) if key in known]
         for phase in range(1, row.phase + 1):
-            result[row.key, phase] = chosen
+            result[row.key, phase] = Measured(chosen, everything=row.kind == KIND, placement=row.placement)
     return result
 
 
-def roll_up(database: Database, *, batch: int = BATCH) -> int:
-    """Recompute all units that are marked; returns how many units that were."""
+def roll_up(database: Database, *, batch: int = BATCH, most: int | None = None) -> int:
+    """Recompute units that are marked, all or about `most`; returns how many units that were."""
     done = 0
-    while True:
+    while most is None or done < most:
         try:
             units = _one_batch(database, batch)
         except _Overtaken:
             continue
         if not units:
-            return done
+            break
         done += units
+    return done
 
 
 def mark_all(session: Session, experiment: str) -> int:
@@ -94,19 +96,29 @@ def _one_batch(database: Database, batch: int) -> int:
         units = list(dict.fromkeys(units))
         if not units:
             return 0
-        marks = session.scalars(select(DirtyUnit.id).where(DirtyUnit.unit_id.in_(units))).all()
+        marks = session.scalars(select(DirtyUnit.id).where(DirtyUnit.unit_id.in_(units)).order_by(DirtyUnit.id)).all()
         rows = _compute(session, units)
     with database.write() as session:
-        deleted = rows_changed(session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(marks))))
-        if deleted != len(marks):
-            session.rollback()
-            raise _Overtaken
+        for part in _portions(marks):
+            # Locked in their order, so that two workers never hold each other up; not there: another was faster.
+            mine = select(DirtyUnit.id).where(DirtyUnit.id.in_(part)).order_by(DirtyUnit.id).with_for_update()
+            if len(session.scalars(mine).all()) != len(part):
+                session.rollback()
+                raise _Overtaken
+        for part in _portions(marks):
+            session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(part)))
         for table in _RESULTS:
             session.execute(delete(table).where(table.unit_id.in_(units)))
         for table, new in zip(_RESULTS, (rows.units, rows.totals, rows.days, rows.positions), strict=True):
             if new:
                 session.execute(insert(table), new)
     return len(units)
+
+
+def _portions(marks: Sequence[int]) -> Iterator[Sequence[int]]:
+    """A busy unit may have more marks than a statement may have parameters."""
+    for start in range(0, len(marks), _MOST_PARAMETERS):
+        yield marks[start : start + _MOST_PARAMETERS]
 
 
 def _compute(session: Session, units: Sequence[str]) -> _Rows:
@@ -132,6 +144,7 @@ def _compute(session: Session, units: Sequence[str]) -> _Rows:
             ImpressionRow.unit_id,
             ImpressionRow.recommendation_id,
             ImpressionRow.at,
+            ImpressionRow.placement,
             ImpressionRow.experiment,
             ImpressionRow.phase,
             ImpressionRow.arm,
@@ -154,7 +167,7 @@ def _compute(session: Session, units: Sequence[str]) -> _Rows:
         ).where(EventRow.unit_id.in_(exposed))
     ):
         events[row.unit_id].append(row)
-    chosen = metrics_of(session)
+    chosen = measured(session)
     for unit in exposed:
         facts = UnitFacts(exposures[unit], impressions[unit], events[unit])
         for (experiment, phase), computed in compute(facts, chosen).items():

@@ -32,7 +32,14 @@ def _add(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) 
     if not rows:
         return 0
     statement = _insert(connection, table).on_conflict_do_nothing()
-    return rows_changed(connection.execute(statement, rows))
+    key = table.__table__.primary_key.columns.keys()[0]
+    # In the order of keys, so that two processes that write the same rows wait for each other and never both.
+    return rows_changed(connection.execute(statement, sorted(rows, key=lambda row: row[key])))
+
+
+def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert events that are new, and mark nothing: the caller does. Returns how many were new."""
+    return _add(connection, EventRow, rows)
 
 
 def write_facts(connection: Connection, facts: Facts) -> Receipt:

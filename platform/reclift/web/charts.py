@@ -47,7 +47,7 @@ def cumulative(
             })  # fmt: skip
             spans += [b for _, b in bands[len(bands) // 4 :]]
         traces.append({
-            "type": "scatter", "mode": "lines+markers", "x": [r["day"] for r in own],
+            "type": "scatter", "mode": "lines+markers" if len(own) <= 31 else "lines", "x": [r["day"] for r in own],
             "y": [r["lift"] * 100 for r in own],
             "name": arm, "meta": "lift", "line": {"color": arm_colour(token), "width": 2.5},
             "marker": {"color": arm_colour(token), "size": 6},

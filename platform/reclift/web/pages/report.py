@@ -53,7 +53,7 @@ def experiment_page(key: str) -> Answer:
         figures=figures, figures_json=script_json(figures), actions=actions(experiment),
         metrics={m["key"]: m for m in backend().metrics()},
         strategies={s["key"]: s for s in backend().strategies()},
-        call=present.CALLS.get(report["decision"]["call"], ("", "undecided")) if report else None,
+        verdict=present.verdict(report["decision"]) if report else None,
     )  # fmt: skip
 
 

@@ -122,9 +122,7 @@ def test_only_parameters_that_were_chosen_are_shown():
 
 def test_a_plan_that_is_over_is_said_to_be():
     started = (datetime.now(UTC) - timedelta(days=15)).isoformat()
-    assert (
-        present.age({"status": "running", "started_at": started, "planned_days": 14}) == "the plan's 14 days are over"
-    )
+    assert present.age({"status": "running", "started_at": started, "planned_days": 14}) == "14-day plan is over"
 
 
 def test_methods_and_reasons_come_in_two_shapes():

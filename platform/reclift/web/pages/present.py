@@ -211,7 +211,7 @@ def age(experiment: Mapping[str, Any]) -> str:
     if experiment["status"] in {"stopped", "archived"}:
         return f"ran {along['day']} day{'s' if along['day'] != 1 else ''}"
     if along["planned"] and along["day"] > along["planned"]:
-        return f"the plan's {along['planned']} days are over"
+        return f"{along['planned']}-day plan is over"
     return f"day {along['day']} of {along['planned']}" if along["planned"] else f"day {along['day']}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -72,6 +73,7 @@ class CompiledExperiment:
     __slots__ = (
         "_audience",
         "_beyond",
+        "_bounds",
         "_elsewhere",
         "_exclude",
         "_hash",
@@ -83,7 +85,7 @@ class CompiledExperiment:
         "_met",
         "_needs_unit",
         "_not_targeted",
-        "_table",
+        "_values",
         "experiment",
         "key",
         "overrides",
@@ -131,7 +133,8 @@ class CompiledExperiment:
         arms = experiment.ordered_arms
         ranges = bucket_ranges(len(arms), experiment.coverage, normalised([arm.weight for arm in arms]))
         self._hash = SeededHash(experiment.seed)
-        self._table = BucketTable(ranges, [answer(arm.key, Reason.BUCKETED) for arm in arms], self._beyond)
+        table = BucketTable(ranges, [answer(arm.key, Reason.BUCKETED) for arm in arms], self._beyond)
+        self._bounds, self._values = table.bounds, table.values
 
     def decide(
         self, unit: str, units: Iterable[int], attributes: Attributes, sticky: str | None, known: Known = None
@@ -156,7 +159,8 @@ class CompiledExperiment:
             place = self._layer.bucket(units) if known is None else known[self._layer.seed]
             if not self._layer_from <= place < self._layer_to:
                 return self._elsewhere
-        return self._table[self._hash.bucket(units) if known is None else known[self._hash.seed]]
+        bucket = self._hash.bucket(units) if known is None else known[self._hash.seed]
+        return self._values[bisect_right(self._bounds, bucket)]  # the table, without the call
 
     def seeds(self) -> list[str]:
         """All that a decision may have to hash with."""

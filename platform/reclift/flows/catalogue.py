@@ -47,7 +47,7 @@ def parse_item(raw: object, place: str = "items") -> dict[str, Any]:
         refuse("price", "must be a number of at least 0")
     if not isinstance(raw.get("available", True), bool):
         refuse("available", "must be true or false")
-    if not isinstance(raw.get("attributes") or {}, dict):
+    if raw.get("attributes") is not None and not isinstance(raw["attributes"], dict):
         refuse("attributes", "must be an object")
     if problems:
         raise Invalid(problems)

@@ -63,7 +63,9 @@ def test_every_route_needs_a_key_of_the_right_scope(runtime: Runtime, client: Fl
                 assert scope in answer.get_json(force=True)["detail"]
 
 
-@pytest.mark.parametrize("sent", ["Bearer", "Bearer ", "Basic dTpw", "rl_x", "Bearer rl_unknown", "Bearer ü", "Bearer a b"])
+@pytest.mark.parametrize(
+    "sent", ["Bearer", "Bearer ", "Basic dTpw", "rl_x", "Bearer rl_unknown", "Bearer ü", "Bearer a b"]
+)
 def test_an_unknown_key(client: FlaskClient, sent: str) -> None:
     response = client.get("/assign?user_id=u", headers={"Authorization": sent})
     assert response.status_code == 401
@@ -111,7 +113,12 @@ def test_another_content_type_is_415(shop: Caller) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert "application/json" in shop.refused("POST", "/assign", b"user_id=u", headers=form, status=415)["detail"]
     shop.refused("POST", "/assign", b"\x1f\x8b\x08", headers={"Content-Encoding": "gzip"}, status=415)
-    for kind in ("application/json; charset=utf-8", "application/vnd.shop+json", "application/x-www-form-urlencoded", ""):
+    for kind in (
+        "application/json; charset=utf-8",
+        "application/vnd.shop+json",
+        "application/x-www-form-urlencoded",
+        "",
+    ):
         assert shop("POST", "/assign", body, headers={"Content-Type": kind}).status_code == 200
 
 

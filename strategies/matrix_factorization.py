@@ -22,7 +22,7 @@ class MatrixFactorizationParameters(Parameters):
         description="ranking: which items will be chosen (implicit-feedback ALS). rating: a rating predictor (how many "
         "stars would be given, by SGD on squared error); it needs ratings and ranks clearly worse",
     )
-    factors: int = Field(32, ge=1, le=512, description="Numbers that describe an item; more can tell more, and overfit")
+    factors: int = Field(64, ge=1, le=512, description="Numbers that describe an item; more can tell more, and overfit")
     iterations: int = Field(15, ge=1, le=200, description="Sweeps of ALS, or epochs of SGD")
     alpha: float = Field(
         1.0, gt=0, le=1000, description="ranking: confidence in an interaction of weight w is 1 + alpha * w"

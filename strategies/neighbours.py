@@ -30,20 +30,25 @@ BM25_K1 = 1.2
 BM25_B = 0.75
 
 
+def rarity(rows: csr_matrix) -> NDArray[np.float32]:
+    """How much a column tells, shape (C,): log(1 + (N - n + 0.5) / (n + 0.5)), N rows of which n have it.
+
+    Never 0: in a small shop, a user who has everything would else erase all that they share.
+    """
+    owners = np.bincount(rows.indices, minlength=rows.shape[1])
+    return np.asarray(np.log1p((rows.shape[0] - owners + 0.5) / (owners + 0.5)), dtype=np.float32)
+
+
 def weigh(rows: csr_matrix, weighting: Weighting) -> csr_matrix:
     """Rows (what is compared) by columns (their features), weighed so that features that everybody has count less.
 
     `tfidf`: sqrt(w) times the column's rarity; `bm25`: w saturates and long rows count less, times the same rarity:
-    Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), k1 = 1.2, b = 0.75. The
-    rarity is log(1 + (N - n + 0.5) / (n + 0.5)), N rows of which n have the column.
+    Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), k1 = 1.2, b = 0.75.
     """
     weighed = rows.astype(np.float32, copy=True)
     if weighting == "none" or not rows.nnz:
         return weighed
-    count = rows.shape[0]
-    owners = np.bincount(rows.indices, minlength=rows.shape[1])
-    # never 0: in a small shop, a user who has everything would else erase all that they share
-    idf = np.log1p((count - owners + 0.5) / (owners + 0.5)).astype(np.float32)
+    idf = rarity(rows)
     if weighting == "tfidf":
         weighed.data = np.sqrt(weighed.data) * idf[weighed.indices]
         return weighed

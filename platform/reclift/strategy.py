@@ -13,7 +13,7 @@ my_strategy = "my_package.my_module:MyStrategy"
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
@@ -193,6 +193,18 @@ class Dataset:
     def shape(self) -> tuple[int, int]:
         """Users, items."""
         return len(self.user_ids), len(self.item_ids)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Self:
+        """The chosen interactions, shape (N,); users and catalogue stay, `until` becomes the last one's time."""
+        return replace(
+            self,
+            users=self.users[chosen],
+            columns=self.columns[chosen],
+            weights=self.weights[chosen],
+            values=self.values[chosen],
+            times=self.times[chosen],
+            until=float(self.times[chosen].max(initial=0.0)),
+        )
 
     @cached_property
     def matrix(self) -> csr_matrix:

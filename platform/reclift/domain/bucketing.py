@@ -10,6 +10,7 @@ two current SDKs agree, and we agree with them.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -19,8 +20,6 @@ FNV_OFFSET = 0x811C9DC5
 FNV_PRIME = 0x01000193
 BUCKETS = 10_000
 """How many different numbers version 2 of the hash has: 0, 0.0001, … 0.9999."""
-LAYER_BUCKETS = 1_000
-"""How many different numbers version 1 has, which layers (namespaces) use."""
 
 _MASK = 0xFFFFFFFF
 
@@ -53,8 +52,11 @@ def fnv1a32(text: str, state: int = FNV_OFFSET) -> int:
 
 
 def hash_v1(seed: str, value: str) -> float:
-    """GrowthBook's first hash: `fnv1a32(value + seed) % 1000 / 1000`. Slightly biased; kept for layers."""
-    return fnv1a32(seed, fnv1a32(value)) % LAYER_BUCKETS / LAYER_BUCKETS
+    """GrowthBook's first hash: `fnv1a32(value + seed) % 1000 / 1000`. Biased: here to be compatible, used for nothing.
+
+    Two seeds that differ in few characters give numbers that are strongly correlated.
+    """
+    return fnv1a32(seed, fnv1a32(value)) % 1000 / 1000
 
 
 def hash_v2(seed: str, value: str) -> float:
@@ -105,26 +107,6 @@ class SeededHash:
         return self.bucket(code_units(value)) / BUCKETS
 
 
-class LayerHash:
-    """Version 1 for one layer: where in the layer, 0 to 999, a unit is."""
-
-    __slots__ = ("_suffix", "layer")
-
-    def __init__(self, layer: str) -> None:
-        """`layer` is the layer's key; GrowthBook puts two underscores before a namespace's name."""
-        self.layer = layer
-        self._suffix = tuple(code_units(f"__{layer}"))
-
-    def bucket(self, units: Iterable[int]) -> int:
-        """The bucket (0 to 999) of a value given as its `code_units`."""
-        state = 0x811C9DC5
-        for unit in units:
-            state = (state ^ unit) * 0x01000193 & 0xFFFFFFFF
-        for unit in self._suffix:
-            state = (state ^ unit) * 0x01000193 & 0xFFFFFFFF
-        return state % 1_000
-
-
 def equal_weights(n: int) -> list[float]:
     """`n` times `1 / n`; empty where `n` is not positive."""
     return [1 / n] * n if n > 0 else []
@@ -160,22 +142,36 @@ def choose_variation(n: float, ranges: Sequence[Range]) -> int:
 
 
 def in_namespace(value: str, namespace: tuple[str, float, float]) -> bool:
-    """Whether `value` lies in `[start, end)` of the namespace (our layer) `(name, start, end)`."""
+    """Whether `value` lies in `[start, end)` of GrowthBook's namespace `(name, start, end)`.
+
+    Namespaces hash with version 1, so two of them are far from independent. Our layers hash with version 2 under a
+    seed of their own (`layer_seed`), and reach GrowthBook's SDKs as filters, which every SDK with version 2 knows.
+    """
     name, start, end = namespace
     return start <= hash_v1(f"__{name}", value) < end
 
 
-def first_bucket(bound: float, buckets: int = BUCKETS) -> int:
-    """The smallest whole `k` with `k / buckets >= bound`, 0 to `buckets`: a bound as the bucket it falls on.
+def layer_seed(layer: str) -> str:
+    """What a layer hashes units with; never the seed of an experiment, since keys have no colon."""
+    return f"layer:{layer}"
+
+
+def first_bucket(bound: float) -> int:
+    """The smallest whole `k` with `k / 10000 >= bound`, 0 to 10,000: a bound as the bucket it falls on.
 
     Exactly the comparison of floats that the SDKs make, done once instead of for every unit.
     """
-    guess = min(buckets, max(0, int(bound * buckets)))
-    while guess > 0 and (guess - 1) / buckets >= bound:
+    guess = min(BUCKETS, max(0, int(bound * BUCKETS)))
+    while guess > 0 and (guess - 1) / BUCKETS >= bound:
         guess -= 1
-    while guess < buckets and guess / buckets < bound:
+    while guess < BUCKETS and guess / BUCKETS < bound:
         guess += 1
     return guess
+
+
+def whole_steps(share: float) -> int:
+    """A share as buckets, rounded up, so that no traffic is lost; less a hair, since 0.07 * 10000 is above 700."""
+    return min(BUCKETS, max(0, math.ceil(share * BUCKETS - 1e-6)))
 
 
 class BucketTable(Generic[T]):

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reclift.domain.bucketing import (
-    LAYER_BUCKETS,
     BucketTable,
-    LayerHash,
     SeededHash,
     bucket_ranges,
     first_bucket,
+    layer_seed,
     normalised,
 )
 from reclift.domain.decision import Decision, Reason
@@ -111,11 +110,11 @@ class CompiledExperiment:
             self._exclude = compile_condition(experiment.exclude, groups) if experiment.exclude else None
             self._audience = compile_condition(experiment.audience, groups) if experiment.audience else None
         self._needs_unit = mentions_unit([experiment.audience, experiment.exclude], groups)
-        self._layer: LayerHash | None = None
+        self._layer: SeededHash | None = None
         if experiment.slot is not None:
-            self._layer = LayerHash(experiment.slot.layer)
-            self._layer_from = first_bucket(experiment.slot.start, LAYER_BUCKETS)
-            self._layer_to = first_bucket(experiment.slot.end, LAYER_BUCKETS)
+            self._layer = SeededHash(layer_seed(experiment.slot.layer))
+            self._layer_from = first_bucket(experiment.slot.start)
+            self._layer_to = first_bucket(experiment.slot.end)
         arms = experiment.ordered_arms
         ranges = bucket_ranges(len(arms), experiment.coverage, normalised([arm.weight for arm in arms]))
         self._hash = SeededHash(experiment.seed)

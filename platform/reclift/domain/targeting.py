@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reclift.domain.groups import UNIT_ATTRIBUTE, Groups, group_key, groups_from
+from reclift.domain.groups import UNIT_ATTRIBUTE, Groups, SavedGroup, group_key, groups_from
 from reclift.domain.jsvalue import reach, same_json, strictly_equal
 from reclift.domain.operators import BUILDERS, LOGICAL, OperandError, Test, membership, negated
 
@@ -48,17 +48,23 @@ def mentions_unit(condition: Any, groups: Groups | None = None) -> bool:
         for key, value in node.items():
             if key.partition(".")[0] == UNIT_ATTRIBUTE:
                 return True
-            name = group_key(value) if key == "$savedGroup" else None
+            if key != "$savedGroup":
+                stack.append(value)
+                continue
+            name = group_key(value)
             group = (groups or {}).get(name) if name is not None and name not in seen else None
             if group is not None:
                 seen.add(group.key)
-                attribute = value.get("attributeKey") if isinstance(value, Mapping) else None
-                if group.values is not None and (attribute or group.attribute) == UNIT_ATTRIBUTE:
-                    return True
                 stack.append(group.condition)
-            else:
-                stack.append(value)
+                if group.values is not None and list_attribute(group, value) == UNIT_ATTRIBUTE:
+                    return True
     return False
+
+
+def list_attribute(group: SavedGroup, reference: Any) -> str:
+    """Whose values a list is tested on: the reference's word goes before the group's."""
+    attribute = reference.get("attributeKey") if isinstance(reference, Mapping) else None
+    return attribute if isinstance(attribute, str) else group.attribute
 
 
 def always(answer: bool) -> Callable[[Any], bool]:
@@ -145,8 +151,7 @@ class _Compiler:
             return always(not wanted) if key is None or key in inside else always(False)
         group = self.groups[key]
         if group.values is not None:
-            attribute = reference.get("attributeKey") if isinstance(reference, Mapping) else None
-            return _on_path(attribute or group.attribute, membership(list(group.values)))
+            return _on_path(list_attribute(group, reference), membership(list(group.values)))
         return self.condition(group.condition, wanted, depth, (*inside, key))
 
     def value(self, operand: Any, wanted: bool, depth: int, inside: tuple[str, ...]) -> Test:

@@ -39,6 +39,10 @@ READ_ONLY = frozenset(
         "slot",
         "source",
         "layer_range",
+        "ramp",
+        "ramp_stopped",
+        "phases",
+        "weight_changes",
         "warnings",
         "version",
         "created_at",
@@ -58,8 +62,9 @@ def parse_experiment(
     """Check an experiment's JSON. Returns it in one shape, and everything that is wrong; use the first if none is.
 
     The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
-    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy, params, weight, control, model`;
-    metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
+    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy,
+    params, weight, control, model`;
+metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
     as they are (the plan normalises them). With `partial` (a PATCH) only what was sent is in it and nothing is
     required. With `groups`, the saved groups that conditions name must exist.
     """
@@ -198,7 +203,7 @@ class _Reader:
 
     def overridden_arms(self, shape: Mapping[str, Any]) -> None:
         """Overrides must name arms, where both are there to compare."""
-        keys = [arm["key"] for arm in shape.get("arms", ())]
+        keys = [arm["key"] for arm in shape.get("arms", ()) if arm["key"]]
         for unit, arm in shape.get("overrides", {}).items() if keys else ():
             if arm not in keys:
                 self.add(f"overrides.{unit}", arm, f"must be an arm's key: {', '.join(keys)}")

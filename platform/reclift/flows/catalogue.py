@@ -14,6 +14,7 @@ from reclift.domain.events import EventError, checked_id
 from reclift.domain.problem import Problem
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.errors import Conflict, Invalid, NotFound
+from reclift.flows.identity import merge
 from reclift.storage.database import rows_changed
 from reclift.storage.tables import Alias, Configuration, ItemRow, Profile
 
@@ -139,7 +140,10 @@ def put_profile(session: Session, unit_id: str, attributes: object) -> None:
 
 
 def add_alias(session: Session, unit_id: str, alias: str) -> bool:
-    """Let `alias` mean the person `unit_id`; False when it did already. An alias never changes its person."""
+    """Let `alias` mean the person `unit_id`; False when it did already. An alias never changes its person.
+
+    What was known under the alias becomes the person's: see `reclift.flows.identity`.
+    """
     if alias == unit_id:
         raise Invalid.of("alias", alias, "must differ from the user's own id")
     target = session.scalar(select(Alias.unit_id).where(Alias.alias == unit_id)) or unit_id
@@ -151,4 +155,5 @@ def add_alias(session: Session, unit_id: str, alias: str) -> bool:
     if session.scalar(select(Alias.id).where(Alias.unit_id == alias).limit(1)) is not None:
         raise Conflict(f"alias {alias!r} is itself a user with aliases")
     session.add(Alias(alias=alias, unit_id=target, created_at=now()))
+    merge(session, alias, target)
     return True

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -15,11 +16,15 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.plan import Plan
 from reclift.flows import experiments, models
+from reclift.flows import groups as group_flow
 from reclift.flows.errors import FlowError
 from reclift.storage.artifacts import ArtifactError, Artifacts
 from reclift.storage.database import Database
 from reclift.storage.tables import Alias, ApiKey, Configuration, ExperimentRow, ItemRow, ModelRow, Placement
 from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
+
+# Drafts too: a preview link shows their arms before the start.
+_SERVED = frozenset({"draft", "running", "paused"})
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +63,9 @@ class Serving:
     Attributes:
         arms: (experiment, arm) -> what answers, of running experiments.
         described: (experiment, arm) -> its strategy and parameters, of all experiments.
-        phases: experiment -> arm -> phase, of experiments that were started.
+        phases: experiment -> arm -> phase, of experiments and holdouts that were started.
+        sticky: running experiments that keep people where they are -> their phase.
+        changed_at: when the configuration last changed.
     """
 
     version: int
@@ -71,6 +78,8 @@ class Serving:
     phases: Mapping[str, Mapping[str, int]]
     available: frozenset[str]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    sticky: Mapping[str, int] = field(default_factory=dict)
+    changed_at: datetime | None = None
 
     def canonical(self, user_id: str) -> str:
         """The person behind an id."""
@@ -190,7 +199,7 @@ class Live:
         for experiment in experiment_rows:
             for arm in experiment.arms:
                 described[experiment.key, arm.key] = {"strategy": arm.strategy, "params": arm.params}
-                if experiment.status == "running" and experiment.source != "imported":
+                if experiment.status in _SERVED and experiment.source != "imported" and experiment.kind != "holdout":
                     arms[experiment.key, arm.key] = serve(arm.strategy, arm.params, arm.model)
         keys = {
             row.digest: Key(row.name, frozenset(row.scopes))
@@ -203,7 +212,7 @@ class Live:
         return Serving(
             version=version,
             catalogue_version=catalogue_version,
-            plan=experiments.compile_plan(experiment_rows),
+            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version),
             placements=placements,
             arms=arms,
             described=described,
@@ -211,6 +220,8 @@ class Live:
             phases=phases,
             available=available,
             aliases=self._aliases,
+            sticky={row.key: row.phase for row in experiment_rows if row.sticky and row.status == "running"},
+            changed_at=session.scalar(select(Configuration.changed_at).where(Configuration.id == 1)),
         )
 
     def _restore(self, row: ModelRow, kept: dict[str, Strategy]) -> Served | None:

@@ -35,6 +35,11 @@ def _add(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) 
     return rows_changed(connection.execute(statement, rows))
 
 
+def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert events that are new, and mark nothing: the caller does. Returns how many were new."""
+    return _add(connection, EventRow, rows)
+
+
 def write_facts(connection: Connection, facts: Facts) -> Receipt:
     """Write one batch inside the caller's transaction. Writing it again changes nothing."""
     events = _add(connection, EventRow, facts.events)

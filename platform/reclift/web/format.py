@@ -64,6 +64,11 @@ def percent(value: float, digits: int | None = None) -> str:
     return _minus(f"{scaled:,.{digits}f}") + NBSP + "%"
 
 
+def share(value: float) -> str:
+    """A share that somebody chose, such as a weight: 0.34 is `34 %`, 0.3333 is `33.33 %`."""
+    return _minus(f"{value * 100:.2f}".rstrip("0").rstrip(".")) + NBSP + "%"
+
+
 def count(value: float) -> str:
     """A whole number with separators: `12,431`."""
     return _minus(f"{value:,.0f}")
@@ -80,7 +85,7 @@ def number(value: float) -> str:
 
 
 def money(value: float, currency: str | None = None) -> str:
-    """An amount with its currency (an ISO code): `£12.34`; an unknown code stands behind, none shows the bare amount."""
+    """An amount with its currency (an ISO code): `£12.34`; an unknown code stands behind, none is bare."""
     text = f"{abs(value):,.2f}"
     sign = MINUS if value < 0 and float(text.replace(",", "")) != 0 else ""
     if not currency:

@@ -12,6 +12,8 @@ from reclift.domain.events import EventError, parse_time
 from reclift.flows import assign as assign_flow
 from reclift.flows import catalogue
 from reclift.flows.clock import now_micros
+from reclift.flows.preview import Preview
+from reclift.flows.preview import decision as preview_decision
 from reclift.flows.recommend import Wish
 from reclift.flows.serving import Serving
 from reclift.web.api.body import (
@@ -30,7 +32,7 @@ from reclift.web.problems import NotAllowed, Refused, bad_field
 
 shop = Blueprint("shop", __name__)
 
-_ASSIGN = frozenset({"user_id", "experiment", "attributes", "expose"})
+_ASSIGN = frozenset({"user_id", "experiment", "attributes", "expose", "preview"})
 _RECOMMEND = frozenset(
     {
         "user_id",
@@ -43,6 +45,7 @@ _RECOMMEND = frozenset(
         "candidates",
         "request_id",
         "timestamp",
+        "preview",
     }
 )
 _EVENT = frozenset(
@@ -93,9 +96,13 @@ def _assign(body: Mapping[str, Any]) -> Response:
         raise bad_field("expose", expose, "must be true or false")
     here = runtime()
     serving = here.live.current
-    decisions = assign_flow.assign(serving, user_id, experiment, attributes)
+    decisions = assign_flow.assign(serving, here.sticky, user_id, experiment, attributes)
+    shown = _preview(body)
+    if shown is not None:
+        forced = preview_decision(serving, shown)
+        decisions = [forced if one.experiment == forced.experiment else one for one in decisions]
     if expose:
-        assign_flow.expose(serving, here.event_log, user_id, decisions, attributes)
+        assign_flow.expose(serving, here.sticky, here.event_log, user_id, decisions, attributes)
     return answer({"user_id": user_id, "assignments": [_assignment(serving, decision) for decision in decisions]})
 
 
@@ -139,8 +146,18 @@ def recommend() -> Response:
         candidates=frozenset(candidates) if candidates is not None else None,
         request_id=optional_identifier(body, "request_id"),
         at=_replayed_at(body),
+        preview=_preview(body),
     )
     return answer(here.recommender.recommend(serving, wish))
+
+
+def _preview(body: Mapping[str, Any]) -> Preview | None:
+    token = body.get("preview")
+    if token is None:
+        return None
+    if not isinstance(token, str):
+        raise bad_field("preview", token, "must be the token of a preview link")
+    return runtime().previews.read(token)
 
 
 def _replayed_at(body: Mapping[str, Any]) -> int | None:
@@ -261,4 +278,5 @@ def erase_user(user_id: str) -> Response:
     unit = here.live.current.canonical(identifier({"user_id": user_id}, "user_id"))
     removed = erase(here.database, here.spool, unit)
     here.histories.forget(unit)
+    here.sticky.forget(unit)
     return answer({"user_id": user_id, "removed": removed})

@@ -152,7 +152,7 @@ class Pages(Protocol):
     def placements(self) -> list[JSON]:
         """`{"key", "name", "strategy", "fallback": [strategy], "k", "model", "experiments": [key]}`.
 
-        `k` is the list's length when the shop names none; `model` is what serves the default strategy, like `item_cf@7`.
+        `k` is the list's length when the shop names none; `model` serves the default strategy, like `item_cf@7`.
         """
         ...
 

@@ -149,13 +149,11 @@ def _arms(typed: Typed, strategies: Sequence[JSON]) -> tuple[list[JSON], list[Pr
         arms.append({"key": key, "strategy": arm["strategy"], "params": params, "weight": round((weight or 0) / 100, 6),
                      "control": str(n) == typed["control"]})  # fmt: skip
     if len(arms) < 2:
-        problems.append(
-            {"field": "arms", "value": len(arms), "rule": "must be at least two: a control and one to compare"}
-        )
+        rule = "must be at least two: a control and one to compare"
+        problems.append({"field": "arms", "value": len(arms), "rule": rule})
     elif abs(total - 100) > 0.05:
-        problems.append(
-            {"field": "arms", "value": f"{total:g}", "rule": "must have weights that add up to 100 percent"}
-        )
+        rule = "must have weights that add up to 100 percent"
+        problems.append({"field": "arms", "value": f"{total:g}", "rule": rule})
     if arms and not any(arm["control"] for arm in arms):
         problems.append({"field": "control", "value": typed["control"], "rule": "must be one of the arms"})
     return arms, problems

@@ -21,7 +21,7 @@ CALLS = {
 
 SOURCES = {
     "imported": "Imported log: this experiment ran elsewhere and its log was brought in.",
-    "replay": "Replay of real histories: visits and reactions come from people's recorded histories, not from live traffic.",
+    "replay": "Replay of real histories: visits and reactions come from people's recorded histories, not live traffic.",
 }
 
 _ARM_COLOURS = 7
@@ -75,20 +75,15 @@ def leading(metric: Mapping[str, Any]) -> JSON | None:
     if not usable:
         return None
     sign = -1 if metric.get("direction") == "down" else 1
-    return max(usable, key=lambda c: sign * c["lift"])
+    best: JSON = max(usable, key=lambda c: sign * c["lift"])
+    return best
 
 
 def headline(entry: Mapping[str, Any]) -> JSON:
     """One experiment in a line: its primary metric's best lift, whether it can be read, users, guardrails, trend."""
     report = entry.get("report")
-    out: JSON = {
-        "users": None,
-        "state": "none",
-        "text": "No report yet",
-        "metric": None,
-        "trend": [],
-        "guardrails": None,
-    }
+    out: JSON = {"users": None, "state": "none", "text": "No report yet"}
+    out |= {"metric": None, "trend": [], "guardrails": None}
     if not report:
         return out
     out["users"] = sum(arm["units"] for arm in report["arms"])
@@ -166,6 +161,11 @@ def age(experiment: Mapping[str, Any]) -> str:
     if experiment["status"] in {"stopped", "archived"}:
         return f"ran {along['day']} day{'s' if along['day'] != 1 else ''}"
     return f"day {along['day']} of {along['planned']}" if along["planned"] else f"day {along['day']}"
+
+
+def has_problem_under(problems: Sequence[Mapping[str, Any]], path: str) -> bool:
+    """Whether a problem lies in a part of the form that might be folded away."""
+    return any(str(problem["field"]).startswith(path) for problem in problems)
 
 
 def audience_text(audience: Mapping[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def _marks(history: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [
         (fmt.moment(entry["at"]).date().isoformat(), str(entry["detail"] or entry["action"]))
         for entry in history
-        if entry["action"] in {"change", "pause", "resume"}
+        if entry["action"] in {"change", "pause", "resume"} and entry["detail"] != "note"
     ]
 
 

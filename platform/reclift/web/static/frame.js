@@ -40,6 +40,17 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// what was typed into a form is forgotten once the server has taken it, that is, on the page of the experiment
+try {
+  const sent = sessionStorage.getItem("reclift-sent");
+  if (sent) {
+    sessionStorage.removeItem("reclift-sent");
+    if (/\/experiments\/[^/]+$/.test(location.pathname) && !location.pathname.endsWith("/new")) localStorage.removeItem(sent);
+  }
+} catch {
+  // storage is switched off: nothing was kept
+}
+
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
   const text = source ? source.textContent : location.href;

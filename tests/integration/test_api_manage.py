@@ -254,7 +254,8 @@ def test_keys_are_shown_once_and_kept_as_a_digest(runtime: Runtime, client: obje
 @pytest.mark.parametrize(
     "body",
     [
-        {}, {"name": "x"}, {"name": 5, "scopes": ["shop"]}, {"name": "x", "scopes": "shop"}, {"name": "x", "scopes": []},
+        {}, {"name": "x"}, {"name": 5, "scopes": ["shop"]}, {"name": "x", "scopes": "shop"},
+        {"name": "x", "scopes": []},
         {"name": "x", "scopes": ["root"]}, {"name": " ", "scopes": ["shop"]}, {"name": "x" * 201, "scopes": ["shop"]},
         {"name": "x", "scopes": [["shop"]]}, {"name": "x", "scopes": ["shop"], "admin": True},
     ],

@@ -9,26 +9,41 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from reclift import __version__
-from reclift.web.api.openapi import paths, schemas_manage, schemas_report, schemas_shop
+from reclift.web.api.openapi import (
+    paths_experiments,
+    paths_operations,
+    paths_shop,
+    schemas_experiments,
+    schemas_operations,
+    schemas_report,
+    schemas_shop,
+)
 from reclift.web.api.openapi.parts import REFUSALS, Json, ref
 from reclift.web.auth import Access
 from reclift.web.problems import MEDIA_TYPE
 
-BLUEPRINTS = frozenset({"shop", "manage", "reports", "health"})
+BLUEPRINTS = frozenset({"shop", "manage", "traffic", "reports", "sdks", "health"})
 """Whose routes the document describes."""
 
 TAGS: tuple[tuple[str, str, dict[str, dict[str, Json]]], ...] = (
-    ("Shop", "What the shop's server calls on each visit.", paths.SHOP),
-    ("Experiments", "Setting experiments up and leading them through their life.", paths.EXPERIMENTS),
-    ("Reports", "The lifts, and whether to trust them.", paths.REPORTS),
-    ("Configuration", "Metrics, placements and strategies.", paths.CONFIGURATION),
-    ("Operations", "Models, jobs, keys and the audit log.", paths.OPERATIONS),
-    ("Health", "For load balancers and monitoring; no key needed.", paths.HEALTH),
+    ("Shop", "What the shop's server calls on each visit.", paths_shop.SHOP),
+    ("SDKs", "What existing SDKs call.", paths_shop.SDKS),
+    ("Experiments", "Setting experiments up and leading them through their life.", paths_experiments.EXPERIMENTS),
+    ("Traffic", "Phases, ramps, groups, holdouts, layers and preview links.", paths_experiments.TRAFFIC),
+    ("Reports", "The lifts, and whether to trust them.", paths_experiments.REPORTS),
+    ("Configuration", "Metrics, placements and strategies.", paths_operations.CONFIGURATION),
+    ("Operations", "Models, jobs, keys and the audit log.", paths_operations.OPERATIONS),
+    ("Health", "For load balancers and monitoring; no key needed.", paths_shop.HEALTH),
 )
-SCHEMAS: dict[str, Json] = {**schemas_shop.SCHEMAS, **schemas_manage.SCHEMAS, **schemas_report.SCHEMAS}
+SCHEMAS: dict[str, Json] = {
+    **schemas_shop.SCHEMAS,
+    **schemas_experiments.SCHEMAS,
+    **schemas_operations.SCHEMAS,
+    **schemas_report.SCHEMAS,
+}
 
 _MEANINGS = {
-    400: "The body is not JSON, or nested too deeply.",
+    400: "The body is not JSON or nested too deeply, or the address holds a NUL character.",
     401: "No API key, or one that is unknown or revoked.",
     403: "The key, or the person, lacks the scope.",
     404: "There is no such thing.",

@@ -44,7 +44,7 @@ def whole(about: str, **rules: Any) -> Json:
 
 
 def flag(about: str, **rules: Any) -> Json:
-    """true or false."""
+    """True or false."""
     return {"type": "boolean", "description": about, **rules}
 
 
@@ -103,6 +103,11 @@ def obj(
 def closed(about: str, properties: Mapping[str, Json], *, required: Sequence[str] = (), example: Any = None) -> Json:
     """An object that is sent to us: what it may hold is fixed, since a misspelt field is refused."""
     return obj(about, properties, required=required, example=example, additionalProperties=False)
+
+
+def listing(field: str, name: str, about: str) -> Json:
+    """An object with one list of a schema."""
+    return obj(about, {field: many(ref(name), about)})
 
 
 def in_path(name: str, schema: Json) -> Json:

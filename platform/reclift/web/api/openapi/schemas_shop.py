@@ -20,6 +20,7 @@ from reclift.web.api.openapi.parts import (
 )
 
 _ATTRIBUTES = anything("What is known of the user now; audiences are conditions on it.")
+_PREVIEW = text("The token of a preview link: shows its arm, and counts nothing.")
 _ASSIGNMENT = {
     "experiment": "home-recs",
     "arm": "item-cf",
@@ -30,6 +31,12 @@ _ASSIGNMENT = {
 }
 
 SCHEMAS: dict[str, Json] = {
+    "GrowthBookPayload": obj(
+        "As GrowthBook's SDKs read it.",
+        {"features": anything("Key -> feature."), "status": whole("200.")},
+        required=["features"],
+        additionalProperties=True,
+    ),
     "AssignRequest": closed(
         "Whose arm is asked for.",
         {
@@ -37,6 +44,7 @@ SCHEMAS: dict[str, Json] = {
             "experiment": maybe(text("An experiment's key; left out: all that run.")),
             "attributes": maybe(_ATTRIBUTES),
             "expose": flag("Log that the user meets the arm now. Not needed with /recommend.", default=False),
+            "preview": maybe(_PREVIEW),
         },
         required=["user_id"],
         example={"user_id": "u1", "experiment": "home-recs", "attributes": {"country": "CN"}},
@@ -86,6 +94,7 @@ SCHEMAS: dict[str, Json] = {
             "timestamp": maybe(
                 text("A past moment, for replays; needs a key with scope `replay`.", format="date-time")
             ),
+            "preview": maybe(_PREVIEW),
         },
         required=["placement"],
         example={
@@ -178,7 +187,7 @@ SCHEMAS: dict[str, Json] = {
     ),
     "EventsRequest": closed(
         "A batch.",
-        {"events": many({}, "Each an Event; what is wrong with one is said of it alone.", maxItems=1000)},
+        {"events": many(ref("Event"), "What is wrong with one is said of it alone.", maxItems=1000)},
         required=["events"],
         example={
             "events": [

@@ -1,4 +1,4 @@
-"""What people and automation send and get."""
+"""Metrics, placements, strategies, models, jobs, keys and the audit log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from reclift.web.api.openapi.parts import (
     closed,
     flag,
     key,
+    listing,
     many,
     maybe,
     number,
@@ -19,81 +20,7 @@ from reclift.web.api.openapi.parts import (
     whole,
 )
 
-_ARMS = [
-    {"key": "control", "strategy": "popularity", "params": {}, "weight": 0.5, "control": True},
-    {"key": "item-cf", "strategy": "item_cf", "params": {"k": 200}, "weight": 0.5},
-]
-_METRICS = {"primary": "ctr", "secondary": ["conversion", "revenue_per_user"], "guardrails": ["latency"]}
-_CONDITION = anything("A condition on users' attributes, in GrowthBook's language; empty: everybody.")
-_READ_ONLY = ("status", "phase", "source", "layer_range", "warnings", "version")
-_TIMES = ("created_at", "updated_at", "started_at", "stopped_at")
-
-_EXPERIMENT: dict[str, Json] = {
-    "key": key("Its name in addresses, in code and for hashing; never changes."),
-    "name": text("For people.", maxLength=200),
-    "hypothesis": text("What you expect, and why.", maxLength=5_000),
-    "kind": choice("How traffic is used.", "ab"),
-    "placement": key("Where it runs."),
-    "layer": maybe(key("Experiments of one layer exclude each other.")),
-    "traffic": number("Share of all users who are to be in.", minimum=0, maximum=1),
-    "audience": maybe(_CONDITION),
-    "exclude": maybe(anything("A condition; who fulfils it (bots, staff) stays out.")),
-    "overrides": {
-        "type": "object",
-        "description": "User id -> arm, for people who test; they do not enter the data.",
-        "additionalProperties": {"type": "string"},
-    },
-    "sticky": flag("A user keeps the arm met first."),
-    "arms": many(ref("Arm"), "Two to twenty; exactly one is the control.", minItems=2, maxItems=20),
-    "metrics": ref("ExperimentMetrics"),
-    "note": text("For people.", maxLength=20_000),
-    "planned_days": maybe(whole("How long it is planned to run; null: no plan.", minimum=1, maximum=365)),
-}
-_SHOWN: dict[str, Json] = {
-    "source": choice("Where its data come from.", "live", "replay", "imported"),
-    "layer_range": {
-        "type": ["array", "null"],
-        "description": "The part of the layer it holds.",
-        "items": {"type": "number"},
-    },
-    "status": choice("Where it is in its life.", "draft", "running", "paused", "stopped", "archived"),
-    "phase": whole("Data of different phases never mix.", minimum=1),
-    "version": whole("Grows with each change.", minimum=1),
-    **{name: when("") for name in ("created_at", "updated_at")},
-    **{name: maybe(when("null: not yet.")) for name in ("started_at", "stopped_at")},
-}
-_IGNORED: dict[str, Json] = {name: {"description": "Shown by the server; ignored."} for name in (*_READ_ONLY, *_TIMES)}
-_EXPERIMENT_EXAMPLE = {
-    "key": "home-recs",
-    "name": "Neighbours on the home page",
-    "hypothesis": "Neighbours are more relevant than what everybody likes.",
-    "placement": "home",
-    "layer": None,
-    "traffic": 1.0,
-    "audience": {"country": {"$in": ["CN", "US"]}},
-    "arms": _ARMS,
-    "metrics": _METRICS,
-}
 _STAMP = "2026-05-01T12:00:00.000Z"
-_SHOWN_EXAMPLE = {
-    **_EXPERIMENT_EXAMPLE,
-    "kind": "ab",
-    "source": "live",
-    "layer_range": None,
-    "exclude": {},
-    "overrides": {},
-    "sticky": False,
-    "arms": [{"model": None, "control": False, **arm} for arm in _ARMS],
-    "note": "",
-    "planned_days": 14,
-    "status": "draft",
-    "phase": 1,
-    "version": 1,
-    "created_at": _STAMP,
-    "updated_at": _STAMP,
-    "started_at": None,
-    "stopped_at": None,
-}
 _SOURCE = {
     "event": text("An event type, or `impression` for lists shown.", minLength=1, maxLength=64),
     "value": choice("What is added up; the last two only of impressions.", "count", "value", "latency_ms", "fallback"),
@@ -142,57 +69,7 @@ _HOME = {
 }
 
 
-def listing(name: str, about: str) -> Json:
-    """An object with one list."""
-    field = {
-        "AuditEntry": "audit",
-        "Strategy": "strategies",
-        "Model": "models",
-    }.get(name, name.lower() + "s")
-    return obj(about, {field: many(ref(name), about)})
-
-
 SCHEMAS: dict[str, Json] = {
-    "Arm": closed(
-        "One variation of an experiment.",
-        {
-            "key": key("Its name."),
-            "strategy": text("A strategy that is installed.", minLength=1),
-            "params": anything("The strategy's parameters; the rest are its defaults."),
-            "weight": number("Its share, relative to the other arms.", exclusiveMinimum=0),
-            "control": flag("Whether others are compared with it."),
-            "model": maybe(whole("A model version to stay with; null: the active one.", minimum=1)),
-        },
-        required=["key", "strategy"],
-        example=_ARMS[1],
-    ),
-    "ExperimentMetrics": closed(
-        "What decides, what else is looked at, and what must not get worse.",
-        {
-            "primary": text("The metric that decides.", minLength=1),
-            "secondary": many({"type": "string", "minLength": 1}, "Looked at.", maxItems=50),
-            "guardrails": many({"type": "string", "minLength": 1}, "Must not get worse.", maxItems=50),
-        },
-        required=["primary"],
-        example=_METRICS,
-    ),
-    "ExperimentRequest": closed(
-        "A new experiment. What the server adds when it shows one may come back, and is ignored.",
-        {**_EXPERIMENT, **_IGNORED},
-        required=["key", "placement", "arms"],
-        example=_EXPERIMENT_EXAMPLE,
-    ),
-    "ExperimentChange": closed(
-        "Fields to change. While it runs: name, hypothesis, traffic, metrics, note, planned_days and overrides.",
-        {**_EXPERIMENT, **_IGNORED},
-        example={"traffic": 0.5, "note": "Raised after the first week."},
-    ),
-    "Experiment": obj("An experiment as stored.", {**_EXPERIMENT, **_SHOWN}, example=_SHOWN_EXAMPLE),
-    "ExperimentWithWarnings": obj(
-        "An experiment, and what people should know.",
-        {**_EXPERIMENT, **_SHOWN, "warnings": many({"type": "string"}, "Allowed, but worth knowing.")},
-        example={**_SHOWN_EXAMPLE, "warnings": []},
-    ),
     "MetricSource": closed("Which facts are counted.", _SOURCE, required=["event"], example={"event": "click"}),
     "MetricRequest": closed("A new metric.", _METRIC, required=["key", "kind", "numerator"], example=_WISHES),
     "Metric": obj("A metric with every default filled in.", _METRIC),
@@ -308,12 +185,11 @@ SCHEMAS: dict[str, Json] = {
             "after": maybe(anything("What is.")),
         },
     ),
-    "ExperimentList": listing("Experiment", "Experiments, newest first."),
-    "MetricList": listing("Metric", "Metrics by key."),
-    "PlacementList": listing("Placement", "Placements by key."),
-    "StrategyList": listing("Strategy", "Strategies by key."),
-    "ModelList": listing("Model", "Models, newest first."),
-    "JobList": listing("Job", "Jobs, newest first."),
-    "KeyList": listing("Key", "Keys, newest first."),
-    "AuditList": listing("AuditEntry", "Changes, newest first."),
+    "MetricList": listing("metrics", "Metric", "Metrics by key."),
+    "PlacementList": listing("placements", "Placement", "Placements by key."),
+    "StrategyList": listing("strategies", "Strategy", "Strategies by key."),
+    "ModelList": listing("models", "Model", "Models, newest first."),
+    "JobList": listing("jobs", "Job", "Jobs, newest first."),
+    "KeyList": listing("keys", "Key", "Keys, newest first."),
+    "AuditList": listing("audit", "AuditEntry", "Changes, newest first."),
 }

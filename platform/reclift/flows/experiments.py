@@ -338,18 +338,19 @@ def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     if extras:
         row.data = {**row.data, **extras}
     if "arms" in fields:
-        row.arms = [
-            ArmRow(
-                key=arm["key"],
-                position=position,
-                strategy=arm["strategy"],
-                params=arm.get("params") or {},
-                weight=arm.get("weight", 1.0),
-                control=arm.get("control", False),
-                model=arm.get("model"),
-            )
-            for position, arm in enumerate(fields["arms"])
-        ]
+        # Rows of arms that stay are kept: a new row of the same key would be inserted before the old one is deleted.
+        kept = {arm.key: arm for arm in row.arms}
+        arms = []
+        for position, given in enumerate(fields["arms"]):
+            arm = kept.get(given["key"]) or ArmRow(key=given["key"])
+            arm.position = position
+            arm.strategy = given["strategy"]
+            arm.params = given.get("params") or {}
+            arm.weight = given.get("weight", 1.0)
+            arm.control = given.get("control", False)
+            arm.model = given.get("model")
+            arms.append(arm)
+        row.arms = arms
 
 
 def _reference_problems(session: Session, registry: Registry | None, fields: Mapping[str, Any]) -> list[Problem]:

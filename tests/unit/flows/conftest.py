@@ -68,7 +68,8 @@ def shop(here: wiring.Runtime) -> wiring.Runtime:
     """With ten items, trained strategies, and a running experiment `exp` on `home`."""
     with here.database.write() as session:
         catalogue.put_items(
-            session, [catalogue.parse_item({"item_id": f"i{number}", "title": f"Item {number}"}) for number in range(10)]
+            session,
+            [catalogue.parse_item({"item_id": f"i{number}", "title": f"Item {number}"}) for number in range(10)],
         )
     for strategy in ("toy", "other"):
         train_one(here, strategy)

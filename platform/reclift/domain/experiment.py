@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from reclift.domain.bucketing import BUCKETS, whole_steps
 
 
 class Status(StrEnum):
@@ -78,6 +81,7 @@ class Experiment:
         overrides: user id -> arm key, for people who test.
         exclude: a condition; who fulfils it (bots, staff) gets the control and is not in the experiment.
         sticky: a unit keeps the arm it met first in this phase.
+        started_at: when it first ran; on one placement the earlier one is asked first.
     """
 
     key: str
@@ -92,6 +96,7 @@ class Experiment:
     overrides: Mapping[str, str] = field(default_factory=dict)
     exclude: Mapping[str, Any] = field(default_factory=dict)
     sticky: bool = False
+    started_at: datetime | None = None
 
     @property
     def seed(self) -> str:
@@ -113,5 +118,61 @@ class Experiment:
         """Share of the users who get as far as bucketing (inside the layer's slot) that are in."""
         if self.slot is None:
             return self.traffic
-        size = self.slot.end - self.slot.start
-        return min(1.0, self.traffic / size) if size > 0 else 0.0
+        # In whole buckets, as slots are: a slot that was made for this traffic is covered wholly.
+        size = round(self.slot.end - self.slot.start, 9)
+        return min(1.0, whole_steps(self.traffic) / BUCKETS / size) if size > 0 else 0.0
+
+
+HELD_OUT = "held-out"
+"""The arm of a holdout whose units see only default strategies; it is the holdout's control."""
+OPEN = "open"
+"""The arm of a holdout whose units may be in experiments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """A share of units that no experiment may take, on one placement or everywhere, to measure what all of them bring.
+
+    It is measured like an experiment with the two arms `held-out` (the control) and `open`; its key stands among the
+    experiments' keys.
+
+    Attributes:
+        share: part of the units that is held out, 0 to 1. Raising it keeps those who are.
+        placement: where it holds; `None` holds everywhere.
+        phase: as an experiment's.
+    """
+
+    key: str
+    share: float
+    placement: str | None = None
+    status: Status = Status.RUNNING
+    phase: int = 1
+
+    @property
+    def seed(self) -> str:
+        """What units are hashed with; never the seed of an experiment, since keys have no colon."""
+        return f"holdout:{self.key}" if self.phase == 1 else f"holdout:{self.key}:{self.phase}"
+
+    def as_experiment(self, strategy: str = "") -> Experiment:
+        """The same split as an experiment, for reports: `strategy` names what its control shows, for people."""
+        return Experiment(
+            key=self.key,
+            placement=self.placement or "",
+            arms=(
+                Arm(HELD_OUT, strategy, weight=self.share, control=True),
+                Arm(OPEN, strategy, weight=1.0 - self.share),
+            ),
+            status=self.status,
+            phase=self.phase,
+            kind="holdout",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A place in the shop that shows recommendations: its default strategy, and what fills up a short list."""
+
+    key: str
+    strategy: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    fallback: tuple[str, ...] = ()

@@ -1,0 +1,5 @@
+"""`python -m reclift` is the `reclift` command."""
+
+from reclift.cli import main
+
+main(prog_name="reclift")

@@ -1,0 +1,259 @@
+"""Turns the facts of one unit into its totals in each experiment. Pure: the rollup feeds it.
+
+Definitions:
+- A unit belongs to the arm it met first; `arms_seen` counts all it met. Who met several is left out of reports.
+- Attributed events (clicks on lists) count when their recommendation id is one of this experiment's and arm's lists.
+  They never precede their list: a client's clock that is behind does not turn a click into one before the exposure.
+- Other events count when they happen at or after the unit's first exposure and within the metric's window
+  (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
+- Impressions count from the first exposure on, within the window; those of other arms never do.
+- A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
+- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from reclift.domain.metric import IMPRESSION, Metric, MetricKind, Source
+
+HOUR_MICROS = 3_600_000_000
+DAY_MICROS = 24 * HOUR_MICROS
+_PRE_HOURS = 7 * 24.0
+
+
+class Exposure(Protocol):
+    """What is needed of an exposure."""
+
+    experiment: str
+    phase: int
+    arm: str
+    at: int
+    attributes: Mapping[str, Any]
+
+
+class Impression(Protocol):
+    """What is needed of an impression."""
+
+    recommendation_id: str
+    at: int
+    placement: str
+    experiment: str | None
+    phase: int | None
+    arm: str | None
+    latency_ms: float | None
+    fallback: Mapping[str, Any] | None
+    items: Sequence[Mapping[str, Any]]
+
+
+class Event(Protocol):
+    """What is needed of an event."""
+
+    type: str
+    at: int
+    value: float | None
+    item_id: str | None
+    recommendation_id: str | None
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFacts:
+    """Everything known of one unit."""
+
+    exposures: Sequence[Exposure]
+    impressions: Sequence[Impression]
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What a day (days since 1970, UTC) added."""
+
+    day: int
+    numerator: float
+    denominator: float
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One metric of a unit, after its exposure and before it."""
+
+    numerator: float
+    denominator: float
+    pre_numerator: float = 0.0
+    pre_denominator: float = 0.0
+    days: tuple[Day, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit in one experiment's phase. Metrics in which it has nothing but zeros are not in `totals`."""
+
+    arm: str
+    exposed_at: int
+    day: int
+    arms_seen: int
+    impressions: int
+    attributes: Mapping[str, Any]
+    totals: Mapping[str, Total]
+    positions: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured in one experiment's phase. `everything`: a holdout, on `placement` or (None) everywhere."""
+
+    metrics: Sequence[Metric]
+    everything: bool = False
+    placement: str | None = None
+
+
+Fact = tuple[int, float]
+"""When, how much."""
+
+
+def compute(facts: UnitFacts, measured: Mapping[tuple[str, int], Measured]) -> dict[tuple[str, int], Unit]:
+    """The unit's state in every (experiment, phase) that it was exposed to and that `measured` knows."""
+    exposures: dict[tuple[str, int], list[Exposure]] = defaultdict(list)
+    for exposure in facts.exposures:
+        exposures[exposure.experiment, exposure.phase].append(exposure)
+    impressions: dict[tuple[str | None, int | None], list[Impression]] = defaultdict(list)
+    for impression in facts.impressions:
+        impressions[impression.experiment, impression.phase].append(impression)
+    events: dict[str, list[Event]] = defaultdict(list)
+    for event in facts.events:
+        events[event.type].append(event)
+    return {
+        key: _unit(met, _lists(facts, impressions[key], measured[key]), events, measured[key])
+        for key, met in exposures.items()
+        if key in measured
+    }
+
+
+def _lists(facts: UnitFacts, of_experiment: Sequence[Impression], measured: Measured) -> Sequence[Impression]:
+    if not measured.everything:
+        return of_experiment
+    return [shown for shown in facts.impressions if measured.placement in {None, shown.placement}]
+
+
+def _unit(
+    met: Sequence[Exposure], lists: Sequence[Impression], events: Mapping[str, Sequence[Event]], measured: Measured
+) -> Unit:
+    first = min(met, key=lambda exposure: (exposure.at, exposure.arm))
+    own = [shown for shown in lists if shown.at >= first.at and (measured.everything or shown.arm == first.arm)]
+    shown_at = {shown.recommendation_id: shown.at for shown in own}
+    totals = {}
+    for metric in measured.metrics:
+        total = _total(metric, first.at, own, shown_at, events)
+        if total is not None:
+            totals[metric.key] = total
+    return Unit(
+        arm=first.arm,
+        exposed_at=first.at,
+        day=first.at // DAY_MICROS,
+        arms_seen=len({exposure.arm for exposure in met}),
+        impressions=len(own),
+        attributes=first.attributes,
+        totals=totals,
+        positions=_positions(own, events.get("click", ())),
+    )
+
+
+def _total(
+    metric: Metric,
+    exposed: int,
+    own: Sequence[Impression],
+    shown: Mapping[str, int],
+    events: Mapping[str, Sequence[Event]],
+) -> Total | None:
+    window = None if metric.window_hours is None else round(metric.window_hours * HOUR_MICROS)
+    until = None if window is None else exposed + window
+    before = exposed - (window or round(_PRE_HOURS * HOUR_MICROS))
+
+    def pick(source: Source) -> tuple[list[Fact], list[Fact]]:
+        after, pre = [], []
+        for at, amount in _facts(source, own, shown, events):
+            if at >= exposed:
+                if until is None or at < until:
+                    after.append((at, amount))
+            elif at >= before:
+                pre.append((at, amount))
+        return after, pre
+
+    numerators, pre_numerators = pick(metric.numerator)
+    if metric.kind is MetricKind.RETENTION:
+        back = exposed + round(metric.after_hours * HOUR_MICROS)
+        numerators = [(at, 1.0) for at, _ in numerators if at >= back]
+    if metric.kind in {MetricKind.PROPORTION, MetricKind.RETENTION}:
+        minimum = metric.minimum if metric.kind is MetricKind.PROPORTION else 1
+        numerators = _first(numerators, minimum)
+        pre_numerators = _first(pre_numerators, metric.minimum)
+    denominators, pre_denominators = pick(metric.denominator) if metric.denominator is not None else ([], [])
+    if not (numerators or denominators or pre_numerators or pre_denominators):
+        return None
+    return Total(
+        numerator=_sum(numerators),
+        denominator=_sum(denominators),
+        pre_numerator=_sum(pre_numerators),
+        pre_denominator=_sum(pre_denominators),
+        days=_days(numerators, denominators),
+    )
+
+
+def _facts(
+    source: Source, own: Sequence[Impression], shown: Mapping[str, int], events: Mapping[str, Sequence[Event]]
+) -> Iterable[Fact]:
+    if source.event == IMPRESSION:
+        for impression in own:
+            if source.value == "latency_ms":
+                yield impression.at, impression.latency_ms or 0.0
+            elif source.value == "fallback":
+                yield impression.at, 0.0 if impression.fallback is None else 1.0
+            else:
+                yield impression.at, 1.0
+        return
+    for event in events.get(source.event, ()):
+        at = event.at
+        if source.attributed:
+            list_at = shown.get(event.recommendation_id or "")
+            if list_at is None:
+                continue
+            at = max(at, list_at)
+        if any(event.properties.get(name) != wanted for name, wanted in source.where.items()):
+            continue
+        yield at, (event.value or 0.0) if source.value == "value" else 1.0
+
+
+def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:
+    """A single 1, at the time when the unit had done it `minimum` times."""
+    if len(facts) < minimum:
+        return []
+    return [(sorted(facts)[minimum - 1][0], 1.0)]
+
+
+def _sum(facts: Sequence[Fact]) -> float:
+    return sum(amount for _, amount in sorted(facts))
+
+
+def _days(numerators: Sequence[Fact], denominators: Sequence[Fact]) -> tuple[Day, ...]:
+    by_day: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for place, facts in enumerate((numerators, denominators)):
+        for at, amount in sorted(facts):
+            by_day[at // DAY_MICROS][place] += amount
+    return tuple(Day(day, num, den) for day, (num, den) in sorted(by_day.items()) if num or den)
+
+
+def _positions(own: Sequence[Impression], clicks: Sequence[Event]) -> dict[int, tuple[int, int]]:
+    """Position -> how often something was shown there, and clicked (once a list and item)."""
+    clicked = {(event.recommendation_id, event.item_id) for event in clicks}
+    counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for impression in own:
+        for item in impression.items:
+            entry = counts[int(item["position"])]
+            entry[0] += 1
+            entry[1] += (impression.recommendation_id, item["item_id"]) in clicked
+    return {position: (shown, hits) for position, (shown, hits) in counts.items()}

@@ -1,0 +1,104 @@
+"""Placements: where recommendations are shown, by what when no experiment decides, and what fills up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reclift.domain.problem import Problem
+from reclift.flows.clock import now, rfc3339
+from reclift.flows.configuration import bump, record
+from reclift.flows.errors import Invalid, NotFound
+from reclift.storage.tables import Placement
+from reclift.strategy import Registry, StrategyError, parse_parameters
+
+SEEN = {
+    "bought": "never what the user has bought",
+    "interacted": "never what the user has had anything to do with",
+    "none": "also what the user knows already",
+}
+
+
+def view(row: Placement) -> dict[str, Any]:
+    """A placement as the API and pages show it."""
+    return {
+        "key": row.key,
+        "name": row.name,
+        "strategy": row.strategy,
+        "params": row.params,
+        "fallback": row.fallback,
+        "seen": row.settings.get("seen", "bought"),
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+    }
+
+
+def all_placements(session: Session) -> list[dict[str, Any]]:
+    """All placements by key."""
+    return [view(row) for row in session.scalars(select(Placement).order_by(Placement.key))]
+
+
+def get(session: Session, key: str) -> dict[str, Any]:
+    """One placement; `NotFound`."""
+    row = session.get(Placement, key)
+    if row is None:
+        raise NotFound("placement", key)
+    return view(row)
+
+
+def put(session: Session, registry: Registry, key: str, payload: Mapping[str, Any], actor: str) -> dict[str, Any]:
+    """Make or change a placement; what is not sent stays as it is."""
+    problems: list[Problem] = []
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", key):
+        problems.append(Problem("key", key, "must be 1-64 of a-z, 0-9, _ and -, starting with a letter or digit"))
+    allowed = {"key", "name", "strategy", "params", "fallback", "seen"}
+    problems += [
+        Problem(str(name), payload[name], f"is not a field of a placement; fields: {', '.join(sorted(allowed))}")
+        for name in payload.keys() - allowed - {"created_at", "updated_at"}
+    ]
+    row = session.get(Placement, key)
+    before = view(row) if row else None
+    strategy = payload.get("strategy", row.strategy if row else None)
+    params = payload.get("params", row.params if row else {})
+    fallback = payload.get("fallback", row.fallback if row else [])
+    seen = payload.get("seen", row.settings.get("seen", "bought") if row else "bought")
+    name = payload.get("name", row.name if row else key)
+    problems += _strategy_problems(registry, strategy, params)
+    if not isinstance(fallback, list) or any(not isinstance(entry, str) or entry not in registry for entry in fallback):
+        problems.append(
+            Problem("fallback", fallback, f"must be a list of installed strategies: {', '.join(registry.keys())}")
+        )
+    if not isinstance(seen, str) or seen not in SEEN:
+        problems.append(Problem("seen", seen, f"must be one of {', '.join(SEEN)}"))
+    if not isinstance(name, str) or len(name) > 200:
+        problems.append(Problem("name", name, "must be a string of at most 200 characters"))
+    if problems:
+        raise Invalid(problems)
+    at = now()
+    if row is None:
+        row = Placement(key=key, created_at=at, settings={})
+        session.add(row)
+    row.name, row.strategy, row.params, row.fallback = name, str(strategy), dict(params), list(fallback)
+    row.settings = {**row.settings, "seen": seen}
+    row.updated_at = at
+    session.flush()
+    bump(session)
+    after = view(row)
+    record(session, actor, "change" if before else "create", "placement", key, before, after)
+    return after
+
+
+def _strategy_problems(registry: Registry, strategy: object, params: object) -> list[Problem]:
+    if not isinstance(strategy, str) or strategy not in registry:
+        return [Problem("strategy", strategy, f"must be an installed strategy: {', '.join(registry.keys())}")]
+    if not isinstance(params, Mapping):
+        return [Problem("params", params, "must be an object")]
+    try:
+        parse_parameters(strategy, registry.get(strategy), params)
+    except StrategyError as error:
+        return [Problem("params", dict(params), str(error))]
+    return []

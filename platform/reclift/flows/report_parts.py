@@ -1,0 +1,239 @@
+"""The report beside the lifts: can it be trusted, how did it develop, where did clicks fall, what was shown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from reclift.domain.metric import Metric
+from reclift.flows.clock import now, to_datetime
+from reclift.stats.comparison import compare
+from reclift.stats.srm import SrmResult
+from reclift.stats.sums import Sums
+from reclift.storage.aggregates import (
+    ArmCount,
+    DayTable,
+    day_table,
+    largest_share,
+    latest_lists,
+    positions,
+    unit_index,
+)
+from reclift.storage.tables import ExperimentRow, ItemRow
+
+MULTI_ARM_LIMIT = 0.01
+STALE_HOURS = 24
+OUTLIER_SHARE = 0.05
+LISTS = 5_000
+_EPOCH = date(1970, 1, 1)
+
+
+def trust(
+    session: Session,
+    row: ExperimentRow,
+    counts: Mapping[str, ArmCount],
+    ratio: SrmResult,
+    primary: Metric | None,
+    until: int | None,
+    waiting: int,
+) -> list[dict[str, Any]]:
+    """Checks that come before any lift: `{check, ok, text}`; `ok` None where it cannot be said."""
+    units = sum(count.units for count in counts.values())
+    several = sum(count.several for count in counts.values())
+    checks = [_sample_ratio(ratio)]
+    share = several / (units + several) if units + several else 0.0
+    checks.append(
+        {
+            "check": "one_arm",
+            "ok": share <= MULTI_ARM_LIMIT,
+            "text": f"{several:,} units ({share:.1%}) met several arms and are left out"
+            if several
+            else "every unit met one arm only",
+        }
+    )
+    checks.append(_freshness(row, until, waiting))
+    if primary is not None:
+        largest, total = largest_share(session, row.key, row.phase, primary.key)
+        if total > 0:
+            checks.append(
+                {
+                    "check": "outliers",
+                    "ok": largest / total <= OUTLIER_SHARE or units < 100,
+                    "text": f"the largest unit has {largest / total:.1%} of all {primary.name}",
+                }
+            )
+    return checks
+
+
+def _sample_ratio(ratio: SrmResult) -> dict[str, Any]:
+    if ratio.ok is None or ratio.p_value is None:
+        return {"check": "sample_ratio", "ok": None, "text": "no unit has been exposed yet"}
+    if ratio.ok:
+        return {"check": "sample_ratio", "ok": True, "text": f"arms are as large as planned (p = {ratio.p_value:.2g})"}
+    return {
+        "check": "sample_ratio",
+        "ok": False,
+        "text": f"arms are not as large as planned (p = {ratio.p_value:.2g}): something loses or adds units in one arm",
+    }
+
+
+def _freshness(row: ExperimentRow, until: int | None, waiting: int) -> dict[str, Any]:
+    if until is None:
+        return {"check": "freshness", "ok": None, "text": "no data yet"}
+    at = to_datetime(until)
+    age = now() - at
+    text = f"data until {at:%Y-%m-%d %H:%M} UTC"
+    if waiting:
+        text += f"; {waiting:,} changes wait for the worker"
+    stale = row.status == "running" and row.source == "live" and age > timedelta(hours=STALE_HOURS)
+    return {
+        "check": "freshness",
+        "ok": not stale,
+        "text": text + (f"; nothing new for {age.days} days" if stale else ""),
+    }
+
+
+def series(session: Session, row: ExperimentRow, metrics: Sequence[Metric]) -> dict[str, list[dict[str, Any]]]:
+    """Cumulative lift by day: what the report would have said at the end of each day (UTC)."""
+    arms = [arm.key for arm in row.arms]
+    index = unit_index(session, row.key, row.phase, arms)
+    if not index:
+        return {}
+    control = next(arm.key for arm in row.arms if arm.control)
+    return {
+        metric.key: _cumulate(day_table(session, row.key, row.phase, metric.key, index), arms, control, metric)
+        for metric in metrics
+    }
+
+
+def _cumulate(table: DayTable, arms: Sequence[str], control: str, metric: Metric) -> list[dict[str, Any]]:
+    units = len(table.arm_of_unit)
+    x, y = np.zeros(units), np.zeros(units)
+    result = []
+    first = int(min(table.joined.min(), table.days.min() if len(table.days) else table.joined.min()))
+    last = int(max(table.joined.max(), table.days.max() if len(table.days) else table.joined.max()))
+    edges = np.searchsorted(table.days, np.arange(first, last + 2))
+    for place, day in enumerate(range(first, last + 1)):
+        rows = slice(edges[place], edges[place + 1])
+        np.add.at(x, table.unit[rows], table.numerator[rows])
+        np.add.at(y, table.unit[rows], table.denominator[rows])
+        capped = x if metric.cap is None else np.minimum(x, metric.cap)
+        sums = {}
+        for number, arm in enumerate(arms):
+            mine = (table.arm_of_unit == number) & (table.joined <= day)
+            sums[arm] = Sums.from_arrays(capped[mine], y[mine]) if mine.any() else Sums.empty()
+        result += [_point(day, arm, control, sums, metric) for arm in arms if arm != control]
+    return result
+
+
+def _point(day: int, arm: str, control: str, sums: Mapping[str, Sums], metric: Metric) -> dict[str, Any]:
+    read = compare(
+        sums[control],
+        sums[arm],
+        kind=metric.statistic,
+        arm=arm,
+        control_arm=control,
+        higher_is_better=metric.direction == "increase",
+    ).to_dict()
+    return {
+        "day": (_EPOCH + timedelta(days=day)).isoformat(),
+        "arm": arm,
+        "units": sums[arm].units,
+        "lift": read["lift"],
+        "lift_ci": read["lift_ci"],
+        "sequential_ci": read["sequential"]["lift_ci"],
+    }
+
+
+def position_view(session: Session, row: ExperimentRow) -> list[dict[str, Any]]:
+    """CTR by arm and position."""
+    return positions(session, row.key, row.phase)
+
+
+def lists(session: Session, row: ExperimentRow) -> list[dict[str, Any]]:
+    """What the newest lists were like, by arm: coverage of the catalogue, fallback rate, latency."""
+    shown: dict[str, set[str]] = defaultdict(set)
+    count: dict[str, int] = defaultdict(int)
+    fallbacks: dict[str, int] = defaultdict(int)
+    latencies: dict[str, list[float]] = defaultdict(list)
+    for arm, items, fallback, latency in latest_lists(session, row.key, row.phase, LISTS):
+        count[arm] += 1
+        shown[arm].update(item["item_id"] for item in items)
+        fallbacks[arm] += fallback is not None
+        if latency is not None:
+            latencies[arm].append(latency)
+    catalogue = session.scalar(select(func.count()).select_from(ItemRow).where(ItemRow.available)) or 0
+    return [
+        {
+            "arm": arm.key,
+            "lists": count[arm.key],
+            "items_shown": len(shown[arm.key]),
+            "coverage": min(1.0, len(shown[arm.key]) / catalogue) if catalogue and row.source != "imported" else None,
+            "fallback_rate": fallbacks[arm.key] / count[arm.key] if count[arm.key] else None,
+            "latency_ms": float(np.mean(latencies[arm.key])) if latencies[arm.key] else None,
+            "latency_p95_ms": float(np.quantile(latencies[arm.key], 0.95)) if latencies[arm.key] else None,
+        }
+        for arm in row.arms
+    ]
+
+
+CSV_COLUMNS = (
+    "experiment", "metric", "role", "kind", "arm", "control", "units", "mean", "std_error", "lift", "lift_low",
+    "lift_high", "difference", "difference_low", "difference_high", "p_value", "p_value_adjusted", "ci_level",
+    "sequential_p_value", "sequential_lift_low", "sequential_lift_high", "chance_to_win", "expected_loss", "reasons",
+    "computed_at", "data_until",
+)  # fmt: skip
+
+
+def to_csv(body: Mapping[str, Any]) -> str:
+    """The report's numbers as a table: a line for each metric and arm; the control's line has no comparison."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for metric in body["metrics"]:
+        compared = {comparison["arm"]: comparison for comparison in metric["comparisons"]}
+        for arm in metric["arms"]:
+            line = {name: arm.get(name) for name in ("arm", "units", "mean", "std_error")}
+            line |= {
+                "experiment": body["experiment"],
+                "computed_at": body["computed_at"],
+                "data_until": body["data_until"],
+            }
+            line |= {name: metric[name] for name in ("metric", "role", "kind")}
+            line |= _comparison_cells(compared.get(arm["arm"]))
+            writer.writerow({name: _safe(value) for name, value in line.items()})
+    return out.getvalue()
+
+
+def _comparison_cells(comparison: Mapping[str, Any] | None) -> dict[str, Any]:
+    if comparison is None:
+        return {}
+    cells = {
+        name: comparison[name] for name in ("control", "lift", "difference", "p_value", "p_value_adjusted", "ci_level")
+    }
+    sequential, bayesian = comparison["sequential"] or {}, comparison["bayesian"] or {}
+    pairs = (
+        ("lift", comparison["lift_ci"]),
+        ("difference", comparison["difference_ci"]),
+        ("sequential_lift", sequential.get("lift_ci")),
+    )
+    for name, pair in pairs:
+        cells[f"{name}_low"], cells[f"{name}_high"] = pair or (None, None)
+    cells["sequential_p_value"] = sequential.get("p_value")
+    cells["chance_to_win"], cells["expected_loss"] = bayesian.get("chance_to_win"), bayesian.get("expected_loss")
+    reasons = comparison.get("reasons") or {}
+    cells["reasons"] = "; ".join(f"{name}: {reason['text']}" for name, reason in reasons.items()) or None
+    return cells
+
+
+def _safe(value: object) -> object:
+    """Spreadsheets run cells that begin like a formula; a leading quote makes them text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

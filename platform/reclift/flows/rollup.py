@@ -1,0 +1,210 @@
+"""Keeps units' totals right: recomputes, from the raw facts, just those units that have new ones.
+
+Idempotent, and exact with late, repeated and out-of-order facts, because a unit is always computed whole. Safe with
+several workers without a lock: a worker writes only if the marks it claimed are all still there when it deletes them;
+if not, another worker was faster, and it starts over.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from reclift.domain.totals import Day, Measured, Unit, UnitFacts, compute
+from reclift.flows import metrics as metric_flow
+from reclift.flows.holdouts import KIND
+from reclift.storage.database import Database
+from reclift.storage.tables import (
+    DirtyUnit,
+    EventRow,
+    ExperimentRow,
+    ExperimentUnit,
+    ExposureRow,
+    ImpressionRow,
+    PositionTotal,
+    UnitDay,
+    UnitTotal,
+)
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+_MOST_PARAMETERS = 10_000
+_RESULTS: tuple[Any, ...] = (ExperimentUnit, UnitTotal, UnitDay, PositionTotal)
+
+
+class _Overtaken(Exception):  # noqa: N818 (a state, not a mistake)
+    """Another worker has done this batch."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    units: list[dict[str, Any]] = field(default_factory=list)
+    totals: list[dict[str, Any]] = field(default_factory=list)
+    days: list[dict[str, Any]] = field(default_factory=list)
+    positions: list[dict[str, Any]] = field(default_factory=list)
+
+
+def measured(session: Session) -> dict[tuple[str, int], Measured]:
+    """(experiment, phase) -> what its reports show."""
+    known = metric_flow.all_metrics(session)
+    result = {}
+    for row in session.scalars(select(ExperimentRow).where(ExperimentRow.started_at.is_not(None))):
+        keys = [row.metrics.get("primary"), *row.metrics.get("secondary", ()), *row.metrics.get("guardrails", ())]
+        chosen = [known[key] for key in dict.fromkeys(keys) if key in known]
+        for phase in range(1, row.phase + 1):
+            result[row.key, phase] = Measured(chosen, everything=row.kind == KIND, placement=row.placement)
+    return result
+
+
+def roll_up(database: Database, *, batch: int = BATCH, most: int | None = None) -> int:
+    """Recompute units that are marked, all or about `most`; returns how many units that were."""
+    done = 0
+    while most is None or done < most:
+        try:
+            units = _one_batch(database, batch)
+        except _Overtaken:
+            continue
+        if not units:
+            break
+        done += units
+    return done
+
+
+def mark_all(session: Session, experiment: str) -> int:
+    """Mark every unit of an experiment, as after a change of its metrics; returns how many."""
+    units = session.scalars(select(ExposureRow.unit_id).where(ExposureRow.experiment == experiment).distinct()).all()
+    if units:
+        session.execute(insert(DirtyUnit), [{"unit_id": unit} for unit in units])
+    return len(units)
+
+
+def waiting(session: Session) -> int:
+    """How many marks wait."""
+    return session.scalar(select(func.count()).select_from(DirtyUnit)) or 0
+
+
+def _one_batch(database: Database, batch: int) -> int:
+    with database.read() as session:
+        units = session.scalars(select(DirtyUnit.unit_id).order_by(DirtyUnit.id).limit(batch)).all()
+        units = list(dict.fromkeys(units))
+        if not units:
+            return 0
+        marks = session.scalars(select(DirtyUnit.id).where(DirtyUnit.unit_id.in_(units)).order_by(DirtyUnit.id)).all()
+        rows = _compute(session, units)
+    with database.write() as session:
+        for part in _portions(marks):
+            # Locked in their order, so that two workers never hold each other up; not there: another was faster.
+            mine = select(DirtyUnit.id).where(DirtyUnit.id.in_(part)).order_by(DirtyUnit.id).with_for_update()
+            if len(session.scalars(mine).all()) != len(part):
+                session.rollback()
+                raise _Overtaken
+        for part in _portions(marks):
+            session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(part)))
+        for table in _RESULTS:
+            session.execute(delete(table).where(table.unit_id.in_(units)))
+        for table, new in zip(_RESULTS, (rows.units, rows.totals, rows.days, rows.positions), strict=True):
+            if new:
+                session.execute(insert(table), new)
+    return len(units)
+
+
+def _portions(marks: Sequence[int]) -> Iterator[Sequence[int]]:
+    """A busy unit may have more marks than a statement may have parameters."""
+    for start in range(0, len(marks), _MOST_PARAMETERS):
+        yield marks[start : start + _MOST_PARAMETERS]
+
+
+def _compute(session: Session, units: Sequence[str]) -> _Rows:
+    exposures = defaultdict(list)
+    for row in session.execute(
+        select(
+            ExposureRow.unit_id,
+            ExposureRow.experiment,
+            ExposureRow.phase,
+            ExposureRow.arm,
+            ExposureRow.at,
+            ExposureRow.attributes,
+        ).where(ExposureRow.unit_id.in_(units))
+    ):
+        exposures[row.unit_id].append(row)
+    result = _Rows()
+    if not exposures:
+        return result
+    exposed = list(exposures)
+    impressions: Mapping[str, list[Any]] = defaultdict(list)
+    for row in session.execute(
+        select(
+            ImpressionRow.unit_id,
+            ImpressionRow.recommendation_id,
+            ImpressionRow.at,
+            ImpressionRow.placement,
+            ImpressionRow.experiment,
+            ImpressionRow.phase,
+            ImpressionRow.arm,
+            ImpressionRow.latency_ms,
+            ImpressionRow.fallback,
+            ImpressionRow.items,
+        ).where(ImpressionRow.unit_id.in_(exposed))
+    ):
+        impressions[row.unit_id].append(row)
+    events: Mapping[str, list[Any]] = defaultdict(list)
+    for row in session.execute(
+        select(
+            EventRow.unit_id,
+            EventRow.type,
+            EventRow.at,
+            EventRow.value,
+            EventRow.item_id,
+            EventRow.recommendation_id,
+            EventRow.properties,
+        ).where(EventRow.unit_id.in_(exposed))
+    ):
+        events[row.unit_id].append(row)
+    chosen = measured(session)
+    for unit in exposed:
+        facts = UnitFacts(exposures[unit], impressions[unit], events[unit])
+        for (experiment, phase), computed in compute(facts, chosen).items():
+            _add(result, unit, experiment, phase, computed)
+    return result
+
+
+def _add(rows: _Rows, unit: str, experiment: str, phase: int, computed: Unit) -> None:
+    key = {"experiment": experiment, "phase": phase, "unit_id": unit}
+    rows.units.append(
+        {
+            **key,
+            "arm": computed.arm,
+            "exposed_at": computed.exposed_at,
+            "day": computed.day,
+            "arms_seen": computed.arms_seen,
+            "impressions": computed.impressions,
+            "attributes": computed.attributes,
+        }
+    )
+    for metric, total in computed.totals.items():
+        rows.totals.append(
+            {
+                **key,
+                "metric": metric,
+                "numerator": total.numerator,
+                "denominator": total.denominator,
+                "pre_numerator": total.pre_numerator,
+                "pre_denominator": total.pre_denominator,
+            }
+        )
+        rows.days += [_day(key, metric, day) for day in total.days]
+    rows.positions += [
+        {**key, "position": position, "impressions": shown, "clicks": clicks}
+        for position, (shown, clicks) in computed.positions.items()
+    ]
+
+
+def _day(key: Mapping[str, Any], metric: str, day: Day) -> dict[str, Any]:
+    return {**key, "metric": metric, "day": day.day, "numerator": day.numerator, "denominator": day.denominator}

@@ -1,0 +1,303 @@
+"""What each process answers from: an immutable snapshot of plan, placements, keys, models and items, swapped whole."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from reclift.domain.plan import Plan
+from reclift.flows import experiments, models
+from reclift.flows import groups as group_flow
+from reclift.flows.errors import FlowError
+from reclift.storage.artifacts import ArtifactError, Artifacts
+from reclift.storage.database import Database
+from reclift.storage.tables import Alias, ApiKey, Configuration, ExperimentRow, ItemRow, ModelRow, Placement
+from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
+
+# Drafts too: a preview link shows their arms before the start.
+_SERVED = frozenset({"draft", "running", "paused"})
+
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 30.0
+_NEW_ALIASES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A strategy as it answers: its model, or None where none is ready."""
+
+    strategy: str
+    label: str | None
+    model: Strategy | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPlacement:
+    """A placement with everything needed to answer for it."""
+
+    key: str
+    seen: str
+    default: Served
+    fallback: tuple[Served, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What an API key may do."""
+
+    name: str
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """One snapshot.
+
+    Attributes:
+        arms: (experiment, arm) -> what answers, of running experiments.
+        described: (experiment, arm) -> its strategy and parameters, of all experiments.
+        phases: experiment -> arm -> phase, of experiments and holdouts that were started.
+        sticky: running experiments that keep people where they are -> their phase.
+        changed_at: when the configuration last changed.
+        aliases, new_aliases: id -> canonical id; in two parts, so that a new one does not mean to copy them all.
+        aliases_version: which aliases these are.
+        unusable: whether a model in use could not be loaded.
+    """
+
+    version: int
+    catalogue_version: int
+    plan: Plan
+    placements: Mapping[str, ServedPlacement]
+    arms: Mapping[tuple[str, str], Served]
+    described: Mapping[tuple[str, str], Mapping[str, Any]]
+    keys: Mapping[str, Key]
+    phases: Mapping[str, Mapping[str, int]]
+    available: frozenset[str]
+    aliases_version: int = 0
+    unusable: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    sticky: Mapping[str, int] = field(default_factory=dict)
+    changed_at: datetime | None = None
+    new_aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def canonical(self, user_id: str) -> str:
+        """The person behind an id."""
+        found = self.aliases.get(user_id)
+        return found if found is not None else self.new_aliases.get(user_id, user_id)
+
+    def arms_of(self, experiment: str) -> Mapping[str, int]:
+        """Arm -> phase of an experiment that was started; empty when there is none of this key."""
+        return self.phases.get(experiment, {})
+
+
+class Live:
+    """Keeps the current snapshot and looks for newer configuration; without a database the last good one stays."""
+
+    def __init__(self, database: Database, registry: Registry, artifacts: Artifacts, *, poll_seconds: float) -> None:
+        """Nothing is loaded before `refresh` or `start`."""
+        self._database = database
+        self._registry = registry
+        self._artifacts = artifacts
+        self._poll = poll_seconds
+        self._serving: Serving | None = None
+        self._loaded_models: dict[str, Strategy] = {}
+        self._last_alias = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._confirmed = 0.0
+        self._loaded = 0.0
+
+    @property
+    def current(self) -> Serving:
+        """The snapshot to answer from; loaded at first use."""
+        serving = self._serving
+        if serving is None:
+            self.refresh()
+            serving = self._serving
+        assert serving is not None  # noqa: S101 (for the type checker: refresh sets it or raises)
+        return serving
+
+    @property
+    def age_seconds(self) -> float | None:
+        """How long ago the snapshot was last known to be the newest; None: never loaded."""
+        return time.monotonic() - self._confirmed if self._serving is not None else None
+
+    def refresh(self) -> bool:
+        """Look for a newer configuration and take it; True when there was one. Database errors are raised."""
+        with self._lock, self._database.read() as session:
+            row = session.execute(
+                select(Configuration.version, Configuration.catalogue_version, Configuration.aliases_version).where(
+                    Configuration.id == 1
+                )
+            ).one_or_none()
+            if row is None:
+                raise FlowError("the database has not been set up: run `reclift migrate`")
+            version, catalogue_version, aliases_version = row
+            before = serving = self._serving
+            if serving is None or serving.catalogue_version != catalogue_version:
+                available = frozenset(session.scalars(select(ItemRow.item_id).where(ItemRow.available)))
+            else:
+                available = serving.available
+            if serving is None or serving.version != version or self._try_again(serving):
+                serving = self._load(session, version, catalogue_version, available)
+                if before is not None:
+                    serving = replace(
+                        serving,
+                        aliases=before.aliases,
+                        new_aliases=before.new_aliases,
+                        aliases_version=before.aliases_version,
+                    )
+            elif serving.catalogue_version != catalogue_version:
+                serving = replace(serving, catalogue_version=catalogue_version, available=available)
+            if serving.aliases_version != aliases_version:
+                serving = self._with_aliases(session, serving, aliases_version)
+            self._serving = serving
+            self._confirmed = time.monotonic()
+            return serving is not before
+
+    def _try_again(self, serving: Serving) -> bool:
+        """A model that could not be loaded may have been on its way: a shared folder is not always as quick."""
+        return serving.unusable and time.monotonic() - self._loaded >= _RETRY_SECONDS
+
+    def _with_aliases(self, session: Session, serving: Serving, aliases_version: int) -> Serving:
+        rows = session.execute(
+            select(Alias.id, Alias.alias, Alias.unit_id).where(Alias.id > self._last_alias).order_by(Alias.id)
+        ).all()
+        everything, fresh = serving.aliases, {**serving.new_aliases, **{alias: unit for _, alias, unit in rows}}
+        count = session.scalar(select(func.count()).select_from(Alias)) or 0
+        if count != len(everything) + len(fresh):
+            # Some were erased.
+            rows = session.execute(select(Alias.id, Alias.alias, Alias.unit_id).order_by(Alias.id)).all()
+            everything, fresh = {alias: unit for _, alias, unit in rows}, {}
+        elif len(fresh) > max(_NEW_ALIASES, len(everything) // 10):
+            everything, fresh = {**everything, **fresh}, {}
+        if rows:
+            self._last_alias = rows[-1].id
+        return replace(serving, aliases=everything, new_aliases=fresh, aliases_version=aliases_version)
+
+    def _load(self, session: Session, version: int, catalogue_version: int, available: frozenset[str]) -> Serving:
+        active: dict[tuple[str, str], Served] = {}
+        by_version: dict[tuple[str, int], Served] = {}
+        kept: dict[str, Strategy] = {}
+        wanted = models.wanted(session, self._registry)
+        rows = session.scalars(select(ModelRow).where(ModelRow.state == "ready")).all()
+        experiment_rows = session.scalars(
+            select(ExperimentRow).order_by(ExperimentRow.started_at, ExperimentRow.id)
+        ).all()
+        pinned = {
+            (arm.strategy, arm.model)
+            for row in experiment_rows
+            for arm in row.arms
+            if arm.model is not None and row.status in {"running", "paused"}
+        }
+        unusable = False
+        for row in rows:
+            used = (row.active and (row.strategy, row.fingerprint) in wanted) or (row.strategy, row.version) in pinned
+            if not used:
+                continue
+            served = self._restore(row, kept)
+            if served is None:
+                unusable = True
+                continue
+            by_version[row.strategy, row.version] = served
+            if row.active:
+                active[row.strategy, row.fingerprint] = served
+
+        def serve(strategy: str, params: Mapping[str, Any], model: int | None = None) -> Served:
+            if model is not None:
+                return by_version.get((strategy, model), Served(strategy, None, None))
+            try:
+                mark = models.fingerprint(models.complete(self._registry, strategy, params))
+            except Exception as error:  # noqa: BLE001 (a strategy is foreign code; it may not even load)
+                log.warning("strategy_unusable", strategy=strategy, reason=f"{type(error).__name__}: {error}")
+                return Served(strategy, None, None)
+            return active.get((strategy, mark), Served(strategy, None, None))
+
+        placements = {
+            row.key: ServedPlacement(
+                row.key,
+                row.settings.get("seen", "bought"),
+                serve(row.strategy, row.params),
+                tuple(serve(str(key), {}) for key in row.fallback),
+            )
+            for row in session.scalars(select(Placement))
+        }
+        arms, described = {}, {}
+        for experiment in experiment_rows:
+            for arm in experiment.arms:
+                described[experiment.key, arm.key] = {"strategy": arm.strategy, "params": arm.params}
+                if experiment.status in _SERVED and experiment.source != "imported" and experiment.kind != "holdout":
+                    arms[experiment.key, arm.key] = serve(arm.strategy, arm.params, arm.model)
+        keys = {
+            row.digest: Key(row.name, frozenset(row.scopes))
+            for row in session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None)))
+        }
+        phases = {
+            row.key: {arm.key: row.phase for arm in row.arms} for row in experiment_rows if row.started_at is not None
+        }
+        self._loaded_models = kept
+        self._loaded = time.monotonic()
+        return Serving(
+            version=version,
+            catalogue_version=catalogue_version,
+            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version),
+            placements=placements,
+            arms=arms,
+            described=described,
+            keys=keys,
+            phases=phases,
+            available=available,
+            sticky={row.key: row.phase for row in experiment_rows if row.sticky and row.status == "running"},
+            changed_at=session.scalar(select(Configuration.changed_at).where(Configuration.id == 1)),
+            unusable=unusable,
+        )
+
+    def _restore(self, row: ModelRow, kept: dict[str, Strategy]) -> Served | None:
+        name = row.artifact or ""
+        model = self._loaded_models.get(name)
+        if model is None:
+            try:
+                kind = self._registry.get(row.strategy)
+                model = kind.restore(self._artifacts.load(name), parse_parameters(row.strategy, kind, row.params))
+            except (StrategyError, ArtifactError) as error:
+                log.error("model_unusable", model=models.label(row), reason=str(error))
+                return None
+            except Exception:
+                # A strategy is foreign code: a model that cannot be restored must not stop the others.
+                log.exception("model_unusable", model=models.label(row))
+                return None
+        kept[name] = model
+        return Served(row.strategy, models.label(row), model)
+
+    def start(self) -> None:
+        """Look for newer configuration every `poll_seconds`, in a thread of its own."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="reclift-live", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._poll):
+            try:
+                self.refresh()
+            except (SQLAlchemyError, FlowError) as error:
+                log.warning("configuration_not_read", age_seconds=self.age_seconds, reason=str(error).splitlines()[0])
+            except Exception:
+                log.exception("configuration_not_loaded")

@@ -1,0 +1,251 @@
+"""Named queries that add up units: what statistics eat. Units that met several arms are left out everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Float, case, cast, func, select, true
+from sqlalchemy.orm import Session
+
+from reclift.domain.metric import Metric
+from reclift.stats.sums import Sums
+from reclift.storage.tables import ExperimentUnit, ImpressionRow, PositionTotal, UnitDay, UnitTotal
+
+
+class ArmCount(NamedTuple):
+    """How many units and lists an arm has. `several` counts units that met it first but met others too."""
+
+    units: int
+    impressions: int
+    several: int
+
+
+class Segment(NamedTuple):
+    """Units whose attribute has this value."""
+
+    attribute: str
+    value: str
+
+
+def _here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
+    return ExperimentUnit.experiment == experiment, ExperimentUnit.phase == phase
+
+
+def _segment(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
+    if segment is None:
+        return ()
+    return (ExperimentUnit.attributes[segment.attribute].as_string() == segment.value,)
+
+
+def arm_counts(session: Session, experiment: str, phase: int, segment: Segment | None = None) -> dict[str, ArmCount]:
+    """Units and lists by arm."""
+    alone = ExperimentUnit.arms_seen == 1
+    rows = session.execute(
+        select(
+            ExperimentUnit.arm,
+            func.sum(case((alone, 1), else_=0)),
+            func.sum(case((alone, ExperimentUnit.impressions), else_=0)),
+            func.sum(case((alone, 0), else_=1)),
+        )
+        .where(*_here(experiment, phase), *_segment(segment))
+        .group_by(ExperimentUnit.arm)
+    )
+    return {arm: ArmCount(int(units), int(impressions), int(several)) for arm, units, impressions, several in rows}
+
+
+def segment_values(session: Session, experiment: str, phase: int, attribute: str, limit: int) -> list[tuple[str, int]]:
+    """The most frequent values of an attribute, with their units."""
+    value = ExperimentUnit.attributes[attribute].as_string()
+    rows = session.execute(
+        select(value, func.count())
+        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, value.is_not(None))
+        .group_by(value)
+        .order_by(func.count().desc(), value)
+        .limit(limit)
+    )
+    return [(str(name), int(count)) for name, count in rows]
+
+
+def cap_value(session: Session, experiment: str, phase: int, metric: Metric, units: int) -> float | None:
+    """What a unit's number may be at most: the metric's cap, or its percentile over all units; None: no cap."""
+    if metric.cap_percentile is None:
+        return metric.cap
+    numbers = session.scalars(
+        select(UnitTotal.numerator)
+        .join(ExperimentUnit, _joined())
+        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric.key)
+    ).all()
+    if not units:
+        return metric.cap
+    everyone = np.zeros(max(units, len(numbers)))
+    everyone[: len(numbers)] = numbers
+    cap = float(np.quantile(everyone, metric.cap_percentile))
+    return cap if metric.cap is None else min(cap, metric.cap)
+
+
+def _joined() -> ColumnElement[bool]:
+    return (
+        (UnitTotal.experiment == ExperimentUnit.experiment)
+        & (UnitTotal.phase == ExperimentUnit.phase)
+        & (UnitTotal.unit_id == ExperimentUnit.unit_id)
+    )
+
+
+def arm_sums(
+    session: Session,
+    experiment: str,
+    phase: int,
+    metric: Metric,
+    units: dict[str, ArmCount],
+    *,
+    cap: float | None = None,
+    segment: Segment | None = None,
+) -> dict[str, Sums]:
+    """Each arm's sums of one metric. Units without a row have zeros and only count in `n`."""
+
+    def capped(column: Any) -> ColumnElement[float]:
+        value = cast(column, Float)
+        return value if cap is None else case((value > cap, cap), else_=value)
+
+    x, y = capped(UnitTotal.numerator), cast(UnitTotal.denominator, Float)
+    u, v = capped(UnitTotal.pre_numerator), cast(UnitTotal.pre_denominator, Float)
+    products = {
+        "x": x, "xx": x * x, "y": y, "yy": y * y, "xy": x * y, "u": u, "uu": u * u, "xu": x * u, "yu": y * u,
+        "v": v, "vv": v * v, "xv": x * v, "yv": y * v, "uv": u * v,
+    }  # fmt: skip
+    rows = session.execute(
+        select(ExperimentUnit.arm, *(func.sum(column) for column in products.values()))
+        .join(UnitTotal, _joined())
+        .where(
+            *_here(experiment, phase), *_segment(segment), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric.key
+        )
+        .group_by(ExperimentUnit.arm)
+    )
+    found = {row[0]: dict(zip(products, row[1:], strict=True)) for row in rows}
+    return {
+        arm: Sums(n=count.units, **{name: float(value or 0.0) for name, value in found.get(arm, {}).items()})
+        if arm in found
+        else Sums(n=count.units, x=0.0, xx=0.0)
+        for arm, count in units.items()
+    }
+
+
+class DayTable(NamedTuple):
+    """What units added by day, as arrays: `unit` and `arm` are positions; `joined` is each unit's day of exposure."""
+
+    days: NDArray[np.int64]
+    unit: NDArray[np.int64]
+    numerator: NDArray[np.float64]
+    denominator: NDArray[np.float64]
+    arm_of_unit: NDArray[np.int64]
+    joined: NDArray[np.int64]
+
+
+def unit_index(session: Session, experiment: str, phase: int, arms: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """Unit -> (position, arm's position, day of exposure)."""
+    rows = session.execute(
+        select(ExperimentUnit.unit_id, ExperimentUnit.arm, ExperimentUnit.day).where(
+            *_here(experiment, phase), ExperimentUnit.arms_seen == 1, ExperimentUnit.arm.in_(arms)
+        )
+    )
+    places = {arm: place for place, arm in enumerate(arms)}
+    return {unit: (number, places[arm], day) for number, (unit, arm, day) in enumerate(rows)}
+
+
+def day_table(
+    session: Session, experiment: str, phase: int, metric: str, index: dict[str, tuple[int, int, int]]
+) -> DayTable:
+    """The metric's daily additions, in order of days."""
+    rows = session.execute(
+        select(UnitDay.day, UnitDay.unit_id, UnitDay.numerator, UnitDay.denominator)
+        .where(UnitDay.experiment == experiment, UnitDay.phase == phase, UnitDay.metric == metric)
+        .order_by(UnitDay.day)
+    )
+    kept = [(day, index[unit][0], num, den) for day, unit, num, den in rows if unit in index]
+    table = np.array(kept, dtype=np.float64).reshape(len(kept), 4)
+    people = np.array([(arm, day) for _, arm, day in index.values()], dtype=np.int64).reshape(len(index), 2)
+    return DayTable(
+        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], table[:, 3], people[:, 0], people[:, 1]
+    )
+
+
+def positions(session: Session, experiment: str, phase: int) -> list[dict[str, Any]]:
+    """Impressions and clicks by arm and position."""
+    rows = session.execute(
+        select(
+            ExperimentUnit.arm,
+            PositionTotal.position,
+            func.sum(PositionTotal.impressions),
+            func.sum(PositionTotal.clicks),
+        )
+        .join(
+            ExperimentUnit,
+            (PositionTotal.experiment == ExperimentUnit.experiment)
+            & (PositionTotal.phase == ExperimentUnit.phase)
+            & (PositionTotal.unit_id == ExperimentUnit.unit_id),
+        )
+        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1)
+        .group_by(ExperimentUnit.arm, PositionTotal.position)
+        .order_by(ExperimentUnit.arm, PositionTotal.position)
+    )
+    return [
+        {"arm": arm, "position": position, "impressions": int(shown), "clicks": int(clicks), "ctr": clicks / shown}
+        for arm, position, shown, clicks in rows
+        if shown
+    ]
+
+
+def largest_share(session: Session, experiment: str, phase: int, metric: str) -> tuple[float, float]:
+    """The largest single unit's number and the total of all, of one metric."""
+    largest, total = session.execute(
+        select(func.max(UnitTotal.numerator), func.sum(UnitTotal.numerator))
+        .join(ExperimentUnit, _joined())
+        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric)
+    ).one()
+    return float(largest or 0.0), float(total or 0.0)
+
+
+def latest_lists(
+    session: Session, experiment: str, phase: int, limit: int
+) -> list[tuple[str, list[Any], Any, float | None]]:
+    """The newest lists shown: arm, items, fallback, latency."""
+    rows = session.execute(
+        select(ImpressionRow.arm, ImpressionRow.items, ImpressionRow.fallback, ImpressionRow.latency_ms)
+        .where(ImpressionRow.experiment == experiment, ImpressionRow.phase == phase)
+        .order_by(ImpressionRow.at.desc())
+        .limit(limit)
+    )
+    return [(str(arm), items, fallback, latency) for arm, items, fallback, latency in rows]
+
+
+def data_until(session: Session, experiment: str, phase: int) -> int | None:
+    """The newest fact that reports of this experiment can rest on, microseconds."""
+    shown = session.scalar(
+        select(func.max(ImpressionRow.at)).where(ImpressionRow.experiment == experiment, ImpressionRow.phase == phase)
+    )
+    exposed = session.scalar(select(func.max(ExperimentUnit.exposed_at)).where(*_here(experiment, phase)))
+    return max((at for at in (shown, exposed) if at is not None), default=None)
+
+
+def units_between(session: Session, experiment: str, phase: int, edges: Sequence[int]) -> list[int]:
+    """How many units were exposed before the first edge, between it and the next, …, after the last (microseconds)."""
+    at = ExperimentUnit.exposed_at
+    bounds: list[ColumnElement[bool]] = []
+    for place in range(len(edges) + 1):
+        low = at >= edges[place - 1] if place else true()
+        high = at < edges[place] if place < len(edges) else true()
+        bounds.append(low & high)
+    row = session.execute(
+        select(*(func.sum(case((bound, 1), else_=0)) for bound in bounds)).where(
+            *_here(experiment, phase), ExperimentUnit.arms_seen == 1
+        )
+    ).one()
+    return [int(count or 0) for count in row]
+
+
+def first_exposure(session: Session, experiment: str, phase: int) -> int | None:
+    """When the first unit was exposed, microseconds."""
+    return session.scalar(select(func.min(ExperimentUnit.exposed_at)).where(*_here(experiment, phase)))

@@ -1,0 +1,148 @@
+"""The event log: a chain of sinks, of which the first that takes a batch wins. Acknowledged means durable."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from reclift.domain.events import Facts
+from reclift.storage.facts import Receipt
+
+log = structlog.get_logger(__name__)
+
+
+class SinkUnavailable(Exception):  # noqa: N818 (a state, not a mistake)
+    """This sink cannot take the batch now; the next one may."""
+
+
+class Poison(Exception):  # noqa: N818 (the field's word)
+    """The batch itself cannot be written, wherever it goes; the message says why."""
+
+
+class Sink(Protocol):
+    """Something that keeps facts durably."""
+
+    name: str
+
+    def append(self, facts: Facts) -> Receipt:
+        """Keep the batch; return only when it would survive a crash. `SinkUnavailable` when that cannot be."""
+        ...
+
+
+class NullSink:
+    """Keeps nothing and says so: the end of a chain, and the twin for tests of what happens then."""
+
+    name = "none"
+
+    def append(self, facts: Facts) -> Receipt:
+        """Refuse."""
+        raise SinkUnavailable(f"no sink took {len(facts)} facts")
+
+
+class EventLog:
+    """Hands each batch to the first sink that takes it, and counts who took how much."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        """`sinks` in the order in which they are tried."""
+        self._sinks = tuple(sinks)
+        self.taken: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._counting = threading.Lock()
+
+    def append(self, facts: Facts) -> Receipt:
+        """Keep a batch. `SinkUnavailable` when no sink took it: then nothing is acknowledged."""
+        if not len(facts):
+            return Receipt(0, 0)
+        reasons = []
+        for sink in self._sinks:
+            try:
+                receipt = sink.append(facts)
+            except SinkUnavailable as error:
+                self._count(self.refused, sink, facts)
+                reasons.append(f"{sink.name}: {error}")
+                log.warning("sink_unavailable", sink=sink.name, facts=len(facts), reason=str(error))
+            else:
+                self._count(self.taken, sink, facts)
+                return receipt
+        raise SinkUnavailable("; ".join(reasons) or "the event log has no sink")
+
+    def _count(self, counter: Counter[str], sink: Sink, facts: Facts) -> None:
+        with self._counting:
+            counter[sink.name] += len(facts)
+
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+
+class _Ticket(Generic[Work, Result]):
+    __slots__ = ("done", "error", "result", "work")
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.done = False
+        self.result: Result | None = None
+        self.error: Exception | None = None
+
+
+class GroupCommit(Generic[Work, Result]):
+    """Lets many threads share one slow commit.
+
+    Whoever finds the door open leads: it commits everything that has queued up meanwhile, for all. The others wait at
+    the door and find their work done. No thread of its own, no delay when there is no crowd.
+    """
+
+    def __init__(self, commit: Callable[[list[Work]], list[Result | Exception]], *, max_waiting: int = 10_000) -> None:
+        """`commit` gets all waiting work and gives a result or an error for each; `max_waiting` bounds the queue."""
+        self._commit = commit
+        self._max_waiting = max_waiting
+        self._door = threading.Lock()
+        self._mutex = threading.Lock()
+        self._waiting: list[_Ticket[Work, Result]] = []
+
+    def run(self, work: Work) -> Result:
+        """Returns when the work is committed; raises what became of it. `SinkUnavailable` when too many wait."""
+        ticket: _Ticket[Work, Result] = _Ticket(work)
+        with self._mutex:
+            if len(self._waiting) >= self._max_waiting:
+                raise SinkUnavailable(f"{len(self._waiting)} batches are waiting already")
+            self._waiting.append(ticket)
+        with self._door:
+            if not ticket.done:
+                self._lead()
+        if ticket.error is not None:
+            raise ticket.error
+        assert ticket.result is not None  # noqa: S101 (for the type checker: no error means a result)
+        return ticket.result
+
+    def run_alone(self, action: Callable[[], object]) -> None:
+        """Run `action` while nothing is being committed."""
+        with self._door:
+            action()
+
+    def _lead(self) -> None:
+        with self._mutex:
+            tickets, self._waiting = self._waiting, []
+        results: list[Result | Exception] = []
+        try:
+            results = self._commit([ticket.work for ticket in tickets])
+        except Exception as error:  # noqa: BLE001 (handed to every waiting thread)
+            results = [error] * len(tickets)
+        finally:
+            # Whatever happened (the leader's thread may have been told to exit), nobody waits for nothing.
+            unknown = [SinkUnavailable("it is not known whether the batch was committed")]
+            results += unknown * (len(tickets) - len(results))
+            self._tell(tickets, results)
+
+    @staticmethod
+    def _tell(tickets: list[_Ticket[Work, Result]], results: list[Result | Exception]) -> None:
+        for ticket, result in zip(tickets, results, strict=False):
+            if isinstance(result, Exception):
+                ticket.error = result
+            else:
+                ticket.result = result
+            ticket.done = True

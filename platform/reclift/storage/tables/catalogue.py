@@ -1,0 +1,47 @@
+"""What the shop tells of its items and users."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from reclift.storage.tables.base import Base
+
+
+class ItemRow(Base):
+    """One item of the catalogue."""
+
+    __tablename__ = "items"
+    item_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    title: Mapped[str] = mapped_column(default="")
+    description: Mapped[str] = mapped_column(default="")
+    category: Mapped[str | None] = mapped_column(String(200))
+    price: Mapped[float | None]
+    image_url: Mapped[str | None]
+    available: Mapped[bool] = mapped_column(default=True)
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    updated_at: Mapped[datetime]
+    __table_args__ = (Index(None, "category"), Index("ix_items_unavailable", "available"))
+
+
+class Profile(Base):
+    """What the shop told of a user, by canonical id."""
+
+    __tablename__ = "profiles"
+    unit_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    updated_at: Mapped[datetime]
+
+
+class Alias(Base):
+    """Another id of a person: `alias` resolves to the canonical `unit_id` before hashing."""
+
+    __tablename__ = "aliases"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alias: Mapped[str] = mapped_column(String(200), unique=True)
+    unit_id: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    __table_args__ = (Index(None, "unit_id"),)

@@ -1,0 +1,80 @@
+"""What happened: impressions, exposures, events; and the units whose totals are to be recomputed.
+
+Times are whole microseconds since 1970 (UTC) in a BIGINT: exact, portable, and arithmetic is plain in both databases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Float, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from reclift.storage.tables.base import Base
+
+# SQLite counts row ids only for INTEGER PRIMARY KEY.
+_Counter = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class ImpressionRow(Base):
+    """One shown list.
+
+    `items` is a list of `{item_id, position, score, source, arm, propensity}`: nothing assumes that a list comes from
+    one arm. `experiment`, `arm`, `phase` are those that decided, or null.
+    """
+
+    __tablename__ = "impressions"
+    recommendation_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    unit_id: Mapped[str] = mapped_column(String(200))
+    at: Mapped[int] = mapped_column(BigInteger)
+    received_at: Mapped[int] = mapped_column(BigInteger)
+    placement: Mapped[str] = mapped_column(String(64))
+    experiment: Mapped[str | None] = mapped_column(String(64))
+    phase: Mapped[int | None]
+    arm: Mapped[str | None] = mapped_column(String(64))
+    strategy: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str | None] = mapped_column(String(100))
+    fallback: Mapped[dict[str, Any] | None]
+    latency_ms: Mapped[float | None] = mapped_column(Float)
+    items: Mapped[list[Any]]
+    __table_args__ = (Index(None, "unit_id", "at"), Index(None, "experiment", "phase", "at"))
+
+
+class ExposureRow(Base):
+    """A unit met an arm: the earliest time wins. A unit with more than one row in a phase met several arms."""
+
+    __tablename__ = "exposures"
+    experiment: Mapped[str] = mapped_column(String(64), primary_key=True)
+    phase: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    unit_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    arm: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(String(16))
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    __table_args__ = (Index(None, "unit_id"),)
+
+
+class EventRow(Base):
+    """What a user did. `at` is the client's time, clamped; `client_at` what the client said."""
+
+    __tablename__ = "events"
+    event_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    type: Mapped[str] = mapped_column(String(64))
+    unit_id: Mapped[str] = mapped_column(String(200))
+    item_id: Mapped[str | None] = mapped_column(String(200))
+    recommendation_id: Mapped[str | None] = mapped_column(String(200))
+    value: Mapped[float | None] = mapped_column(Float)
+    at: Mapped[int] = mapped_column(BigInteger)
+    client_at: Mapped[int | None] = mapped_column(BigInteger)
+    received_at: Mapped[int] = mapped_column(BigInteger)
+    properties: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    __table_args__ = (Index(None, "unit_id", "at"), Index(None, "at"))
+
+
+class DirtyUnit(Base):
+    """A unit with new facts, written in the same transaction as they were."""
+
+    __tablename__ = "dirty_units"
+    id: Mapped[int] = mapped_column(_Counter, primary_key=True)
+    unit_id: Mapped[str] = mapped_column(String(200))
+    __table_args__ = (Index(None, "unit_id"),)

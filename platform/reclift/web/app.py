@@ -1,0 +1,68 @@
+"""Makes the web application out of a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask, Request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+from reclift.resources import shipped
+from reclift.web import problems
+from reclift.web.api.docs import docs
+from reclift.web.api.health import health
+from reclift.web.api.manage import manage
+from reclift.web.api.reports import reports
+from reclift.web.api.sdks import sdks
+from reclift.web.api.shop import shop
+from reclift.web.api.traffic import traffic
+from reclift.web.auth import Extension
+from reclift.web.backing import PlatformPages
+from reclift.web.pages import init_pages
+from reclift.wiring import Runtime
+
+
+class _PeopleSessions(SecureCookieSessionInterface):
+    """Opens a session only where a person may be: a request with a key has none, and pays for none."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if "HTTP_AUTHORIZATION" in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        return bool(session.modified) and super().should_set_cookie(app, session)
+
+
+def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> Flask:
+    """The application over a runtime. The caller starts and closes the runtime; `config` is for tests."""
+    app = Flask(
+        "reclift", template_folder=str(shipped("templates")), static_folder="web/static", static_url_path="/static"
+    )
+    settings = runtime.settings
+    app.config.update(
+        SECRET_KEY=settings.signing_key(),
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_hours),
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        REMEMBER_COOKIE_HTTPONLY=True,
+        WTF_CSRF_TIME_LIMIT=None,
+        RATELIMIT_STORAGE_URI=settings.redis_url or "memory://",
+    )
+    app.config.update(config or {})
+    app.session_interface = _PeopleSessions()
+    app.extensions["reclift"] = Extension(runtime, PlatformPages(runtime))
+    problems.install(app)
+    for blueprint in (shop, manage, traffic, reports, sdks, health, docs):
+        app.register_blueprint(blueprint)
+    init_pages(app)
+    limiter = Limiter(get_remote_address, app=app, default_limits=[])
+    limited: Any = limiter.limit(settings.sign_in_limit, methods=["POST"])(app.view_functions["pages.sign_in"])
+    app.view_functions["pages.sign_in"] = limited
+    return app

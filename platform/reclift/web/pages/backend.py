@@ -1,0 +1,230 @@
+"""What the pages need from the platform: one object, reached as `current_app.extensions["reclift"].pages`.
+
+Everything that comes in or goes out is plain data, shaped as the JSON of the HTTP API (experiments, reports, models,
+placements …). The pages decide nothing about experiments or statistics; they show what this object says and hand it
+what people typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypedDict, cast
+
+from flask import current_app
+
+JSON = dict[str, Any]
+Role = Literal["manager", "viewer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who can sign in. A manager changes things, a viewer sees everything and changes nothing."""
+
+    id: str
+    email: str
+    role: Role
+    name: str = ""
+
+    @property
+    def may_change(self) -> bool:
+        """Whether this person may change anything."""
+        return self.role == "manager"
+
+
+class Problem(TypedDict):
+    """One thing that is wrong with an input.
+
+    `field` is the path in the payload, with dots: `key`, `arms.1.weight`, `arms.0.params.k`, `metrics.primary`.
+    """
+
+    field: str
+    value: Any
+    rule: str
+
+
+class Invalid(Exception):  # noqa: N818 (reads as a sentence where it is raised)
+    """What was given cannot be taken. Every problem names its field, its value and the rule."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """`problems` has at least one."""
+        super().__init__("; ".join(f"{p['field']}={p['value']!r}: {p['rule']}" for p in problems))
+        self.problems = list(problems)
+
+
+class NotFound(Exception):  # noqa: N818 (reads as a sentence where it is raised)
+    """There is no such thing. The message names it."""
+
+
+class Refused(Exception):  # noqa: N818 (reads as a sentence where it is raised)
+    """The thing is there, but its state does not allow this (say, starting what has ended). The message says why."""
+
+
+class Page(TypedDict):
+    """A part of a long list: `rows` of page `page` (from 1) with at most `size` rows, of `total` in all."""
+
+    rows: list[JSON]
+    page: int
+    size: int
+    total: int
+
+
+class Pages(Protocol):
+    """The platform as the pages see it.
+
+    Timestamps are RFC 3339 strings with a zone. Methods that name one thing raise `NotFound`; methods that take a
+    payload raise `Invalid`; methods that a state can forbid raise `Refused`. `actor` is who did it, for the audit.
+    """
+
+    def about(self) -> JSON:
+        """Asked for on every page, so cheap.
+
+        `{"version", "environment", "facts": [{"name", "text"}]}`; `environment` is short ("Demo", "Production").
+        """
+        ...
+
+    def home(self) -> JSON:
+        """What the home page shows.
+
+        `{"running": [entry], "ended": [entry], "drafts": int, "placements": [placement],
+        "health": [{"name", "ok": bool, "text"}]}` with entries as in `experiments`; `ended` is the latest few.
+        """
+        ...
+
+    # experiments ----------------------------------------------------------------------------------------------------
+    def experiments(self, status: str | None = None) -> list[JSON]:
+        """Experiments, newest first, each with one more key `report`: its stored report, or `None` before the first."""
+        ...
+
+    def experiment(self, key: str) -> JSON:
+        """The experiment JSON plus `status`, `phase`, `created_at`, `started_at`, `stopped_at`, `version`, `source`
+        ("live", "imported" or "replay"), `note` and `planned_days` (whole days, or `None`).
+        """
+        ...
+
+    def create_experiment(self, payload: Mapping[str, Any], actor: Person) -> JSON:
+        """A new draft. The payload is the experiment JSON with `planned_days` and `note`; returned as stored."""
+        ...
+
+    def change_experiment(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
+        """Change the fields that are in the payload. `version`, if given, must be the stored one, else `Refused`."""
+        ...
+
+    def act(self, key: str, action: str, actor: Person) -> JSON:
+        """Do `start`, `pause`, `resume`, `stop` or `archive`."""
+        ...
+
+    # reports --------------------------------------------------------------------------------------------------------
+    def report(self, key: str) -> JSON | None:
+        """The stored report, or `None` when none was computed yet."""
+        ...
+
+    def segments(self, key: str, attribute: str) -> list[JSON]:
+        """The primary metric by value of an attribute that the shop sends, the most frequent values first.
+
+        `{"attribute", "value", "units", "metrics": [as in the report]}`; `Invalid` for what cannot be an attribute.
+        """
+        ...
+
+    def report_csv(self, key: str) -> str:
+        """The stored report as CSV with a header, a row per metric and arm. `NotFound` when there is none."""
+        ...
+
+    def refresh_report(self, key: str, actor: Person) -> None:
+        """Ask the worker to compute the report now; returns at once."""
+        ...
+
+    # strategies and models ------------------------------------------------------------------------------------------
+    def strategies(self) -> list[JSON]:
+        """`{"key", "title", "summary", "needs_training", "schema"}`; `schema` is the parameters' JSON schema."""
+        ...
+
+    def models(self) -> list[JSON]:
+        """Trained versions, newest first.
+
+        `{"id", "strategy", "version", "params", "active", "status" ("training"|"ready"|"failed"), "created_at",
+        "data_until", "seconds", "size_bytes", "metrics": {"ndcg@10": 0.43}, "error"}`.
+        """
+        ...
+
+    def train(self, strategy: str, params: Mapping[str, Any], actor: Person) -> None:
+        """Ask the worker for a new model version; returns at once."""
+        ...
+
+    def activate(self, model_id: str, actor: Person) -> JSON:
+        """Serve this version from now on (a rollback, when it is an older one); returns the model."""
+        ...
+
+    # the shop -------------------------------------------------------------------------------------------------------
+    def placements(self) -> list[JSON]:
+        """`{"key", "name", "strategy", "fallback": [strategy], "k", "model", "experiments": [key]}`.
+
+        `k` is the list's length when the shop names none; `model` serves the default strategy, like `item_cf@7`.
+        """
+        ...
+
+    def save_placement(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
+        """Create or change a placement: `name`, `strategy`, `fallback`, `k`."""
+        ...
+
+    def metrics(self) -> list[JSON]:
+        """`{"key", "name", "kind", "description", "format", "direction" ("up"|"down"), "window_days", "event"}`."""
+        ...
+
+    def items(self, query: str, page: int) -> Page:
+        """Items of the catalogue, as in `PUT /items`, whose title, category or id match `query` (all when empty)."""
+        ...
+
+    def events(self, page: int) -> Page:
+        """Events, latest first, as in `POST /events`, plus `received_at`."""
+        ...
+
+    def jobs(self, page: int) -> Page:
+        """Runs of the worker, latest first.
+
+        `{"id", "task", "subject", "status" ("queued"|"running"|"done"|"failed"), "queued_at", "started_at", "seconds",
+        "error", "result"}`; `error` and `result` are a sentence or `None`.
+        """
+        ...
+
+    # people and keys ------------------------------------------------------------------------------------------------
+    def scopes(self) -> list[JSON]:
+        """What an API key can be allowed: `{"key", "text"}` with a sentence for people."""
+        ...
+
+    def keys(self) -> list[JSON]:
+        """`{"id", "name", "prefix", "scopes", "created_at", "created_by", "last_used_at", "revoked_at"}`; no secret."""
+        ...
+
+    def create_key(self, name: str, scopes: Sequence[str], actor: Person) -> str:
+        """A new API key; returns the secret, which is never shown again."""
+        ...
+
+    def revoke_key(self, key_id: str, actor: Person) -> None:
+        """The key stops working at once."""
+        ...
+
+    def people(self) -> list[JSON]:
+        """`{"id", "email", "name", "role", "created_at", "last_seen_at"}`."""
+        ...
+
+    def create_person(self, email: str, password: str, role: str, name: str, actor: Person) -> JSON:
+        """Somebody new who can sign in."""
+        ...
+
+    def authenticate(self, email: str, password: str) -> Person | None:
+        """Who this is, or `None` when e-mail and password do not belong together."""
+        ...
+
+    def person(self, person_id: str) -> Person | None:
+        """Who is signed in under this id; `None` when they are gone."""
+        ...
+
+    def audit(self, subject: str) -> list[JSON]:
+        """Who did what to a subject (`experiment:home-recs`), latest first: `{"at", "actor", "action", "detail"}`."""
+        ...
+
+
+def backend() -> Pages:
+    """The platform behind the running application."""
+    return cast("Pages", current_app.extensions["reclift"].pages)

@@ -1,0 +1,209 @@
+"""The one composition root: settings in, everything that a process needs out. Nothing connects at import."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from dataclasses import dataclass, field
+
+import structlog
+from celery import Celery
+from redis import Redis
+
+from reclift.flows import jobs
+from reclift.flows.configuration import ensure_defaults
+from reclift.flows.guard import Guard
+from reclift.flows.ingest import Ingest
+from reclift.flows.preview import Previews
+from reclift.flows.recommend import Recommender
+from reclift.flows.serving import Live
+from reclift.settings import Settings
+from reclift.storage.artifacts import Artifacts, FolderArtifacts
+from reclift.storage.database import Database
+from reclift.storage.eventlog import EventLog, SinkUnavailable
+from reclift.storage.histories import Histories
+from reclift.storage.migrate import migrate
+from reclift.storage.sinks.database import DatabaseSink
+from reclift.storage.sinks.spool import SpoolSink
+from reclift.storage.sticky import NothingShared, RedisShared, Shared, Sticky
+from reclift.strategy import Registry
+
+log = structlog.get_logger(__name__)
+
+_DRAIN_SECONDS = 2.0
+
+
+class CeleryQueue:
+    """Sends a job's number through Celery's broker: Redis, or files in the data folder where there is none."""
+
+    def __init__(self, app: Celery) -> None:
+        """`app` connects at the first message."""
+        self._app = app
+
+    def send(self, job_id: int, task: str) -> None:
+        """Raises what the broker raises; the job stays queued."""
+        self._app.send_task(f"reclift.{task}", args=[job_id], ignore_result=True, retry=False)
+
+
+def build_celery(settings: Settings) -> Celery:
+    """The Celery application without its tasks; `reclift.worker` adds them."""
+    app = Celery("reclift", broker=settings.redis_url or "filesystem://")
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        task_time_limit=6 * 3600,
+        task_soft_time_limit=6 * 3600 - 60,
+        timezone="UTC",
+        task_default_queue="reclift",
+    )
+    if settings.embedded:
+        folder = settings.data_dir.resolve() / "broker"
+        for name in ("messages", "control"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        app.conf.broker_transport_options = {
+            "data_folder_in": str(folder / "messages"),
+            "data_folder_out": str(folder / "messages"),
+            "control_folder": str(folder / "control"),
+            "polling_interval": 0.5,
+        }
+    else:
+        # Longer than the longest job: Redis hands out a message again that is not acknowledged within this time.
+        # The connection must not hang: a job is asked for inside a web request.
+        app.conf.broker_transport_options = {"visibility_timeout": 7 * 3600, "socket_connect_timeout": 3}
+    return app
+
+
+@dataclass
+class Runtime:
+    """Everything a process works with. `start` begins the background threads, `close` ends them."""
+
+    settings: Settings
+    database: Database
+    registry: Registry
+    artifacts: Artifacts
+    queue: jobs.Queue
+    live: Live
+    event_log: EventLog
+    spool: SpoolSink
+    direct: DatabaseSink
+    histories: Histories
+    sticky: Sticky
+    previews: Previews
+    recommender: Recommender
+    ingest: Ingest
+    guard: Guard
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def set_up(self) -> tuple[str | None, str | None]:
+        """Migrate the database and fill in what every installation starts with."""
+        revisions = migrate(self.database)
+        ensure_defaults(self.database, self.settings.default_strategy)
+        return revisions
+
+    def start(self) -> None:
+        """Watch the configuration and drain the spool, in threads."""
+        self.live.start()
+        thread = threading.Thread(target=self._drain, name="reclift-drain", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _drain(self) -> None:
+        while not self._stop.wait(_DRAIN_SECONDS):
+            try:
+                self.drain()
+            except Exception:
+                # The thread must live on: nobody else moves what waits here.
+                log.exception("spool_not_drained")
+
+    def drain(self) -> int:
+        """Move what waits on disk into the tables; what cannot be moved now waits on."""
+        try:
+            drained = self.spool.drain(self.direct.append)
+        except SinkUnavailable:
+            return 0
+        except OSError as error:
+            log.error("spool_not_drained", reason=str(error))
+            return 0
+        if drained:
+            log.info("spool_drained", facts=drained)
+        return drained
+
+    def close(self) -> None:
+        """End the threads and let connections go."""
+        self._stop.set()
+        self.live.stop()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self.guard.close()
+        self.database.dispose()
+
+
+def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Queue | None = None) -> Runtime:
+    """Put everything together. Tests give their own registry or queue."""
+    database = Database(settings.sqlalchemy_url, pool_size=max(10, settings.threads))
+    registry = registry or Registry.installed()
+    artifacts = FolderArtifacts(settings.models_dir)
+    direct = DatabaseSink(database)
+    spool = SpoolSink(settings.spool_dir)
+    event_log = EventLog([direct, spool])
+    histories = Histories(
+        database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
+    )
+    shared: Shared = NothingShared()
+    if settings.redis_url:
+        client = Redis.from_url(
+            settings.redis_url, decode_responses=True, socket_timeout=0.25, socket_connect_timeout=0.25
+        )
+        shared = RedisShared(client)
+    sticky = Sticky(database, shared, ttl=settings.plan_poll_seconds)
+    guard = Guard(threads=settings.threads, timeout_seconds=settings.strategy_timeout_ms / 1_000)
+    return Runtime(
+        settings=settings,
+        database=database,
+        registry=registry,
+        artifacts=artifacts,
+        queue=queue or CeleryQueue(build_celery(settings)),
+        live=Live(database, registry, artifacts, poll_seconds=settings.plan_poll_seconds),
+        event_log=event_log,
+        spool=spool,
+        direct=direct,
+        histories=histories,
+        sticky=sticky,
+        previews=Previews(settings.signing_key()),
+        recommender=Recommender(histories, sticky, event_log, guard),
+        ingest=Ingest(event_log, histories, max_skew_seconds=settings.max_clock_skew_seconds),
+        guard=guard,
+    )
+
+
+def configure_logging(settings: Settings) -> None:
+    """One line an event on standard error, for people or as JSON."""
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+    # A line for each scheduled task every few seconds would drown the rest; failures are logged by the tasks.
+    for chatty in ("alembic", "kombu", "amqp", "celery"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        # Plain: the default prints local variables, and keys and passwords are among them.
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reclift.domain.metric import Metric, MetricKind, Source
-from reclift.domain.totals import DAY_MICROS, HOUR_MICROS, Day, Total, Unit, Measured, UnitFacts, compute
+from reclift.domain.totals import DAY_MICROS, HOUR_MICROS, Day, Measured, Total, Unit, UnitFacts, compute
 
 T0 = 20_000 * DAY_MICROS + 12 * HOUR_MICROS
 KEY = ("e", 1)
@@ -29,7 +29,9 @@ def exposed(arm: str = "a", at: int = T0, phase: int = 1, **attributes: Any) -> 
 
 def shown(name: str = "r1", arm: str = "a", at: int = T0, *, phase: int = 1, **more: Any) -> SimpleNamespace:
     values = {"latency_ms": 5.0, "fallback": None, "items": [], **more}
-    return SimpleNamespace(recommendation_id=name, arm=arm, at=at, placement="home", experiment="e", phase=phase, **values)
+    return SimpleNamespace(
+        recommendation_id=name, arm=arm, at=at, placement="home", experiment="e", phase=phase, **values
+    )
 
 
 def did(kind: str, at: int = T0, rec: str | None = None, value: float | None = None, **more: Any) -> SimpleNamespace:

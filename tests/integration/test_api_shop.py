@@ -214,9 +214,7 @@ def test_a_misspelt_field_of_an_event_does_not_go_unnoticed(shop: Caller) -> Non
     ]
 
 
-def test_client_side_exposures_count_once_and_the_first_time_wins(
-    running: str, runtime: Runtime, shop: Caller
-) -> None:
+def test_client_side_exposures_count_once_and_the_first_time_wins(running: str, runtime: Runtime, shop: Caller) -> None:
     for stamp in ("2026-02-02T00:00:00Z", "2026-02-01T00:00:00Z", "2026-02-03T00:00:00Z"):
         event = {"type": "exposure", "user_id": "u1", "timestamp": stamp}
         event["properties"] = {"experiment": running, "arm": "item-cf"}
@@ -262,9 +260,7 @@ def test_profiles_and_aliases(runtime: Runtime, shop: Caller) -> None:
 def test_an_alias_gets_the_arm_and_the_events_of_its_person(running: str, runtime: Runtime, shop: Caller) -> None:
     for number in range(8):
         shop.ok("POST", f"/users/u{number}/aliases", {"alias": f"device-{number}"}, 201)
-        arms = [
-            shop.ok("GET", f"/assign?user_id={name}{number}")["assignments"][0]["arm"] for name in ("u", "device-")
-        ]
+        arms = [shop.ok("GET", f"/assign?user_id={name}{number}")["assignments"][0]["arm"] for name in ("u", "device-")]
         assert arms[0] == arms[1]
     shop.ok("POST", "/events", {"events": [{"type": "click", "user_id": "device-3", "item_id": "i1"}]}, 202)
     assert count(runtime, EventRow, EventRow.unit_id == "u3") == 1
@@ -306,6 +302,8 @@ def test_no_events_are_no_error(shop: Caller) -> None:
 
 
 def test_a_large_number_is_no_problem(shop: Caller) -> None:
-    body = b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999999999,
-    "properties": {"n": 18446744073709551615}}]}'
+    body = (
+        b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999999999, '
+        b'"properties": {"n": 18446744073709551615}}]}'
+    )
     assert orjson.loads(shop("POST", "/events", body).data)["accepted"] == 1

@@ -226,7 +226,7 @@ def whole_steps(share: float) -> int:
 class BucketTable(Generic[T]):
     """Ranges compiled: which of several things a bucket falls on, or what stands for none of them."""
 
-    __slots__ = ("bounds", "values")
+    __slots__ = ("_bounds", "_values")
 
     def __init__(self, ranges: Sequence[Range], values: Sequence[T], otherwise: T) -> None:
         """`ranges` are ascending and do not overlap; `values[i]` belongs to `ranges[i]`."""
@@ -243,9 +243,9 @@ class BucketTable(Generic[T]):
                 found.append(value)
             bounds.append(after)
             found.append(otherwise)
-        self.bounds = bounds
-        self.values = found
+        self._bounds = bounds
+        self._values = found
 
     def __getitem__(self, bucket: int) -> T:
         """What bucket 0…9999 falls on."""
-        return self.values[bisect_right(self.bounds, bucket)]
+        return self._values[bisect_right(self._bounds, bucket)]

@@ -3,14 +3,15 @@
     python bench/calibration.py [--experiments 2000]
 
 Every row counts how often something happened in simulated experiments, and says `ok` when that share lies within the
-bounds: a 99.9 % binomial band around the promised rate, or only one side of it where a method promises "at most" (always
-valid tests, exact tests) or "at least" (conservative intervals, power counted at the last look). Exits with 1 when a row
-is out. Everything runs through the engine itself: what is simulated are units, what is counted are its answers.
+bounds: a 99.9 % binomial band around the promised rate, or only one side of it where a method promises "at most"
+(always-valid and exact tests) or "at least" (conservative intervals). Exits with 1 when a row is out. Everything runs
+through the engine itself: what is simulated are units, what is counted are its answers.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from reclift.stats.srm_sequential import sequential_srm
 from reclift.stats.sums import Sums
 
 LOOKS = 50
+WIDTH = 86
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class Row:
         return low, high
 
     @property
+    def line(self) -> str:
+        start = f"{self.name:<{WIDTH}} {self.hits / self.trials:>7.4f}"
+        if self.name.lstrip().startswith("(for comparison)"):
+            return start
+        low, high = self.bounds
+        wanted = f"{self.side} {self.promise:.4f}".removeprefix("= ")
+        verdict = "ok" if self.ok else "NOT ok"
+        return f"{start} {wanted:>9}  [{low:.4f}, {high:.4f}]  {self.trials:>6,} {verdict}"
+
+    @property
     def ok(self) -> bool:
         low, high = self.bounds
         return low <= self.hits / self.trials <= high
@@ -73,10 +85,7 @@ def revenue(rng: np.random.Generator, n: int, size: int, scale: float = 1.0) -> 
     spent = scale * rng.lognormal(3.0, 1.2, buyers.sum())
     starts = np.concatenate([[0], buyers.cumsum()])
     x, xx = (np.concatenate([[0.0], column.cumsum()]) for column in (spent, spent * spent))
-    return [
-        Sums(n, x[b] - x[a], xx[b] - xx[a]) if b > a else Sums(n, 0.0, 0.0)
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    return [Sums(n, x[b] - x[a], xx[b] - xx[a]) if b > a else Sums(n, 0.0, 0.0) for a, b in itertools.pairwise(starts)]
 
 
 def clicks(rng: np.random.Generator, n: int, size: int, rate: float = 0.1) -> list[Sums]:
@@ -137,7 +146,10 @@ def false_positives(experiments: int) -> Iterator[Row]:
 
     yield from count("conversion 1 %, 20,000 an arm", "proportion", lambda r, k: conversions(r, 20_000, 0.01, k))
     yield from count(
-        "conversion 0.02 %, 10,000 an arm (exact)", "proportion", lambda r, k: conversions(r, 10_000, 0.0002, k), side="<="
+        "conversion 0.02 %, 10,000 an arm (exact)",
+        "proportion",
+        lambda r, k: conversions(r, 10_000, 0.0002, k),
+        side="<=",
     )
     yield from count("revenue, heavy-tailed, 20,000 an arm", "mean", lambda r, k: revenue(r, 20_000, k))
     yield from count("CTR, clustered, 2,000 an arm", "ratio", lambda r, k: clicks(r, 2000, k))
@@ -146,13 +158,15 @@ def false_positives(experiments: int) -> Iterator[Row]:
 
 
 def naive_is_wrong(experiments: int) -> Iterator[Row]:
-    """What the ratio's unit variance is for: the same clicks with impressions taken for units. Not a promise of ours."""
+    """What the unit's variance is for: the same clicks with impressions taken for units. No promise of ours."""
     rng = np.random.default_rng(20_002)
     hits = 0
     for a, b in pairs(rng, experiments, lambda r, k: clicks(r, 2000, k)):
         naive = plain_effect(*(estimate(Sums.of_counts(s.y, s.x), "proportion") for s in (a, b)))
         hits += two_sided_p(naive.difference, naive.std_error, naive.required_df) < 0.05
-    yield Row("(for comparison) CTR with impressions as units: p < .05 is NOT .05", hits, experiments, hits / experiments)
+    yield Row(
+        "(for comparison) CTR with impressions as units: p < .05 is NOT .05", hits, experiments, hits / experiments
+    )
 
 
 def looking_early(experiments: int) -> Iterator[Row]:
@@ -201,7 +215,7 @@ def planned_looks(experiments: int) -> Iterator[Row]:
 
 
 def coverage(experiments: int) -> Iterator[Row]:
-    def count(name, kind, make, make_treatment, lift, difference, *, side="=", **options):
+    def count(name, kind, make, make_treatment, *, lift, difference, side="=", **options):
         rng = np.random.default_rng(20_005)
         in_lift = in_difference = trials = 0
         for a, b in pairs(rng, experiments, make, make_treatment):
@@ -217,29 +231,30 @@ def coverage(experiments: int) -> Iterator[Row]:
     spend = 0.1 * np.exp(3.0 + 1.2**2 / 2)
     yield from count(
         "conversion 5 % to 5.5 %, 20,000 an arm", "proportion", lambda r, k: conversions(r, 20_000, 0.05, k),
-        lambda r, k: conversions(r, 20_000, 0.055, k), 0.1, 0.005,
+        lambda r, k: conversions(r, 20_000, 0.055, k), lift=0.1, difference=0.005,
     )  # fmt: skip
     yield from count(
         "conversion 0.3 % to 0.45 %, 10,000 an arm (weak base: Fieller)", "proportion",
-        lambda r, k: conversions(r, 10_000, 0.003, k), lambda r, k: conversions(r, 10_000, 0.0045, k), 0.5, 0.0015,
+        lambda r, k: conversions(r, 10_000, 0.003, k), lambda r, k: conversions(r, 10_000, 0.0045, k),
+        lift=0.5, difference=0.0015,
     )  # fmt: skip
     yield from count(
         "conversion 0.05 % to 0.08 %, 10,000 an arm (Newcombe, MOVER)", "proportion",
-        lambda r, k: conversions(r, 10_000, 0.0005, k), lambda r, k: conversions(r, 10_000, 0.0008, k), 0.6, 0.0003,
-        side=">=",
+        lambda r, k: conversions(r, 10_000, 0.0005, k), lambda r, k: conversions(r, 10_000, 0.0008, k),
+        lift=0.6, difference=0.0003, side=">=",
     )  # fmt: skip
     yield from count(
         "revenue, heavy-tailed, +10 %, 20,000 an arm", "mean", lambda r, k: revenue(r, 20_000, k),
-        lambda r, k: revenue(r, 20_000, k, 1.1), 0.1, 0.1 * spend,
+        lambda r, k: revenue(r, 20_000, k, 1.1), lift=0.1, difference=0.1 * spend,
     )  # fmt: skip
     yield from count(
         "CTR, clustered, 10 % to 12 %, 2,000 an arm", "ratio", lambda r, k: clicks(r, 2000, k),
-        lambda r, k: clicks(r, 2000, k, 0.12), _click_rate(0.12) / _click_rate(0.1) - 1,
-        _click_rate(0.12) - _click_rate(0.1),
+        lambda r, k: clicks(r, 2000, k, 0.12), lift=_click_rate(0.12) / _click_rate(0.1) - 1,
+        difference=_click_rate(0.12) - _click_rate(0.1),
     )  # fmt: skip
     yield from count(
         "mean with CUPED, +5 %, 1,000 an arm", "mean", lambda r, k: with_past(r, 1000, k),
-        lambda r, k: with_past(r, 1000, k, 0.05), 0.05, 0.5, cuped=True,
+        lambda r, k: with_past(r, 1000, k, 0.05), lift=0.05, difference=0.5, cuped=True,
     )  # fmt: skip
 
 
@@ -261,46 +276,46 @@ def split(experiments: int) -> Iterator[Row]:
             sequential_srm(looks_.tolist(), [0.5, 0.5], threshold=threshold, concentration=1000).ok is False
             for looks_ in days
         )
-        yield Row(f"SRM, split as planned, sequential over {LOOKS} days at {threshold:g}", hits, experiments, threshold, "<=")
+        yield Row(
+            f"SRM, split as planned, sequential over {LOOKS} days at {threshold:g}", hits, experiments, threshold, "<="
+        )
     days = rng.multinomial(600, [0.52, 0.48], (experiments, LOOKS)).cumsum(axis=1)
     hits = sum(sequential_srm(looks_.tolist(), [0.5, 0.5]).ok is False for looks_ in days)
     yield Row(f"SRM, 52 : 48 instead of 50 : 50, found within {LOOKS} days of 600", hits, experiments, 0.9, ">=")
 
 
 def power(experiments: int) -> Iterator[Row]:
-    def count(name, kind, base, lift, make, make_treatment, design=None, *, side="=", sequential=False, **options):
+    def count(name, kind, base, *, lift, arms, design=None, sequential=False, **options):
         design = design or Design()
-        per_arm = required_units(base, lift, design) // 2
+        n = required_units(base, lift, design) // 2
         rng = np.random.default_rng(20_007)
-        promise = achieved_power(base, lift, 2 * per_arm, design)
+        promise = achieved_power(base, lift, 2 * n, design)
         hits = 0
-        for a, b in pairs(rng, experiments, lambda r, k: make(r, per_arm, k), lambda r, k: make_treatment(r, per_arm, k)):
+        for a, b in pairs(rng, experiments, *(lambda r, k, make=make: make(r, n, k) for make in arms)):
             c = compare(a, b, kind=kind, sequential_tuning=design.tuning, **options)
             hits += (c.sequential.p_value if sequential else c.p_value) <= 0.05
-        yield Row(f"power, {name}: {2 * per_arm:,} units", hits, experiments, promise, side)
+        yield Row(f"power, {name}: {2 * n:,} units", hits, experiments, promise)
 
-    rate = Baseline.proportion(0.10)
+    def rates(p, q):
+        return [lambda r, n, k: conversions(r, n, p, k), lambda r, n, k: conversions(r, n, q, k)]
+
+    ten = Baseline.proportion(0.10)
+    yield from count("conversion 10 %, +10 %", "proportion", ten, lift=0.1, arms=rates(0.10, 0.11))
+    late = Design(regime="sequential", tuning=20_000)
     yield from count(
-        "conversion 10 %, +10 %", "proportion", rate, 0.1, lambda r, n, k: conversions(r, n, 0.10, k),
-        lambda r, n, k: conversions(r, n, 0.11, k),
-    )  # fmt: skip
-    design = Design(regime="sequential", tuning=20_000)
-    yield from count(
-        "conversion 10 %, +10 %, always valid at one look", "proportion", rate, 0.1,
-        lambda r, n, k: conversions(r, n, 0.10, k), lambda r, n, k: conversions(r, n, 0.11, k), design, sequential=True,
+        "conversion 10 %, +10 %, always valid, one look", "proportion", ten, lift=0.1, arms=rates(0.10, 0.11),
+        design=late, sequential=True,
     )  # fmt: skip
     rng = np.random.default_rng(20_008)
     history = sum(with_past(rng, 1000, 100), Sums.empty())
-    for use in (False, True):
-        yield from count(
-            f"mean, +5 %, {'with' if use else 'without'} CUPED", "mean", baseline(history, "mean", cuped=use), 0.05,
-            with_past, lambda r, n, k: with_past(r, n, k, 0.05), cuped=use,
-        )  # fmt: skip
+    arms = [with_past, lambda r, n, k: with_past(r, n, k, 0.05)]
+    for use, words in ((False, "without"), (True, "with")):
+        base = baseline(history, "mean", cuped=use)
+        yield from count(f"mean, +5 %, {words} CUPED", "mean", base, lift=0.05, arms=arms, cuped=use)
     ctr = baseline(sum(clicks(rng, 1000, 100), Sums.empty()), "ratio")
-    yield from count(
-        "CTR, clustered, +12 %", "ratio", ctr, _click_rate(0.112) / _click_rate(0.1) - 1, clicks,
-        lambda r, n, k: clicks(r, n, k, 0.112),
-    )  # fmt: skip
+    lift = _click_rate(0.112) / _click_rate(0.1) - 1
+    arms = [clicks, lambda r, n, k: clicks(r, n, k, 0.112)]
+    yield from count(f"CTR, clustered, {lift:+.0%}", "ratio", ctr, lift=lift, arms=arms)
 
 
 PARTS = (false_positives, naive_is_wrong, looking_early, planned_looks, coverage, split, power)
@@ -310,19 +325,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiments", type=int, default=2000, help="simulated experiments a row (at least)")
     experiments = parser.parse_args().experiments
-    print(f"{'promise':<76} {'got':>8} {'wanted':>9}  {'bounds':<20} of")
+    print(f"{'promise':<{WIDTH}} {'got':>7} {'wanted':>9}  {'bounds':<17} {'of':>6}")
     failed = 0
     started = time.perf_counter()
     for part in PARTS:
         for row in part(experiments):
-            low, high = row.bounds
-            comparison = row.name.lstrip().startswith("(for comparison)")
-            verdict = "" if comparison else "ok" if row.ok else "NOT ok"
             failed += not row.ok
-            wanted = "" if comparison else f"{row.side} {row.promise:.4f}".removeprefix("= ")
-            band = "" if comparison else f"[{low:.4f}, {high:.4f}]"
-            print(f"{row.name:<76} {row.hits / row.trials:>8.4f} {wanted:>9}  {band:<20} {row.trials:,} {verdict}", flush=True)
-    print(f"{time.perf_counter() - started:.0f} s; " + (f"{failed} rows out of bounds" if failed else "all within bounds"))
+            print(row.line, flush=True)
+    verdict = f"{failed} rows out of bounds" if failed else "all within bounds"
+    print(f"{time.perf_counter() - started:.0f} s; {verdict}")
     return 1 if failed else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,14 @@ from pydantic import Field
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State
 from strategies.content_features import item_vectors
 from strategies.serving import Catalogue, entries
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_matrix, csr_matrix
+
+COMMON = 1 / 32
+"""A feature that more than this share of items has is kept as a full column, which adds up faster than a sparse one."""
+MOST_COMMON = 64
+"""At most so many are."""
 
 
 class ContentParameters(Parameters):
@@ -67,6 +75,7 @@ class Content:
             np.asarray(arrays["column_values"]),
         )
         self._names = arrays["features"]
+        self._common, self._common_values = np.asarray(arrays["common"]), np.asarray(arrays["common_values"])
         self._prior = np.asarray(arrays["prior_scores"]) * params.prior
         self._coefficients = np.asarray(arrays["prior_coefficients"]) * params.prior
         self._penalty = params.regularization + params.background * np.asarray(arrays["energy"])
@@ -91,8 +100,7 @@ class Content:
         if known.any() and X.nnz:
             middle = liked[known].mean()
             coefficients = lsqr(X[known].astype(np.float64), liked[known] - middle, damp=given.regularization**0.5)[0]
-        columns = X.tocsc()
-        columns.sort_indices()
+        common, common_values, columns = _columns(X)
         progress(0.9, "indexing")
         arrays = {
             "item_ids": data.item_ids,
@@ -103,6 +111,8 @@ class Content:
             "column_starts": columns.indptr.astype(np.int64),
             "column_items": columns.indices.astype(np.int32),
             "column_values": columns.data,
+            "common": common,
+            "common_values": common_values,
             "energy": np.asarray(X.multiply(X).sum(axis=0), dtype=np.float64).ravel(),
             "prior_coefficients": np.asarray(coefficients, dtype=np.float64),
             "prior_scores": np.asarray(X @ coefficients, dtype=np.float64),
@@ -123,9 +133,11 @@ class Content:
             weights=np.repeat(deviation, lengths) * self._column_values[picked],
             minlength=len(self._catalogue),
         )
-        scores = (self._prior + moved)[self._described]
-        taste = self._coefficients.copy()
-        taste[features] += deviation
+        own = np.zeros(len(self._names))
+        own[features] = deviation
+        common = own[self._common].astype(np.float32) @ self._common_values
+        scores = (self._prior + moved + common)[self._described]
+        taste = self._coefficients + own
         return [
             Scored(self._catalogue.ids[place], score, None, self._reason(place, taste))
             for place, score in self._catalogue.pick(query, scores, self._described)
@@ -148,9 +160,10 @@ class Content:
         """The two features that added most, if any did."""
         own = slice(self._row_starts[place], self._row_starts[place + 1])
         features = self._row_features[own]
-        parts = self._row_values[own] * taste[features]
-        best = [number for number in np.argsort(-parts, kind="stable")[:2] if parts[number] > 0]
-        return "matches " + ", ".join(str(self._names[features[number]]) for number in best) if best else None
+        parts = (self._row_values[own] * taste[features]).tolist()
+        best = sorted(range(len(parts)), key=lambda number: -parts[number])[:2]
+        named = [str(self._names[features[number]]) for number in best if parts[number] > 0]
+        return f"matches {', '.join(named)}" if named else None
 
     def state(self) -> State:
         """Item ids, features by item and by feature with their names, and everybody's preference."""
@@ -160,3 +173,18 @@ class Content:
     def restore(cls, state: State, params: Any) -> Self:
         """The inverse of `state`."""
         return cls(state, params)
+
+
+def _columns(X: csr_matrix) -> tuple[NDArray[np.int32], NDArray[np.float32], csc_matrix]:
+    """The most common features and their full columns, shape (C, I), and all the others' sparse ones."""
+    owners = np.bincount(X.indices, minlength=X.shape[1])
+    common = np.argsort(-owners, kind="stable")[:MOST_COMMON]
+    common = np.sort(common[owners[common] > COMMON * X.shape[0]])
+    columns = X.tocsc()
+    full = np.ascontiguousarray(columns[:, common].toarray().T)
+    rare = np.ones(X.shape[1], dtype=bool)
+    rare[common] = False
+    columns.data[~np.repeat(rare, np.diff(columns.indptr))] = 0
+    columns.eliminate_zeros()
+    columns.sort_indices()
+    return common.astype(np.int32), full.astype(np.float32), columns

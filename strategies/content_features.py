@@ -20,6 +20,8 @@ BANDS = 10
 """Numbers, the price above all, are cut into so many bands with the same number of items in each."""
 NEIGHBOUR_BAND = 0.5
 """An item is also this much in the bands next to its own, so that 19.90 and 20.10 are never strangers."""
+COMMON_FROM = 20
+"""In smaller catalogues no word is taken for a common one."""
 
 _WORD = re.compile(r"[^\W_]+")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -45,7 +47,7 @@ def item_vectors(
 
     Each field's block is brought to length 1 and multiplied by the field's weight, so that a long description does not
     drown a category; then the whole is brought to length 1. Rarity is log((1 + N) / (1 + n)) + 1. Features of one item
-    alone are dropped: they tell nothing about another.
+    alone are dropped, since they tell nothing about another, and so are words of more than half of all items.
 
     Args:
         items: I items.
@@ -65,7 +67,11 @@ def item_vectors(
     count = Counter(
         token for fields in described for field, tokens in fields.items() if weights[field] > 0 for token in tokens
     )
-    kept = sorted((token for token, n in count.items() if n > 1), key=lambda token: (-count[token], token))
+    most = max(COMMON_FROM, len(items) / 2)
+    common = {token for token, n in count.items() if n > most and token.startswith(("title: ", "description: "))}
+    kept = sorted(
+        (token for token, n in count.items() if n > 1 and token not in common), key=lambda token: (-count[token], token)
+    )
     names = sorted(kept[:max_features])
     column = {token: number for number, token in enumerate(names)}
     rarity = {token: np.log((1 + len(items)) / (1 + count[token])) + 1 for token in names}

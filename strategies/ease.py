@@ -21,7 +21,7 @@ class EaseParameters(Parameters):
     """How strongly the weights are held back."""
 
     regularization: float = Field(
-        0.03,
+        0.025,
         gt=0,
         le=1,
         description="Penalty on the weights as a share of the strongest pattern in the data; more is smoother",

@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("catalogue_version", sa.Integer(), nullable=False),
+        sa.Column("aliases_version", sa.Integer(), nullable=False),
         sa.Column("changed_at", Time, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_configuration")),
     )
@@ -85,6 +86,8 @@ def upgrade() -> None:
         sa.Column("unit_id", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dirty_units")),
     )
+    op.create_index("ix_dirty_units_unit_id", "dirty_units", ["unit_id"], unique=False)
+
     op.create_table(
         "events",
         sa.Column("event_id", sa.String(length=200), nullable=False),
@@ -147,7 +150,7 @@ def upgrade() -> None:
         sa.Column("items", Json, nullable=False),
         sa.PrimaryKeyConstraint("recommendation_id", name=op.f("pk_impressions")),
     )
-    op.create_index("ix_impressions_experiment_phase", "impressions", ["experiment", "phase"], unique=False)
+    op.create_index("ix_impressions_experiment_phase_at", "impressions", ["experiment", "phase", "at"], unique=False)
     op.create_index("ix_impressions_unit_id_at", "impressions", ["unit_id", "at"], unique=False)
 
     op.create_table(
@@ -183,6 +186,8 @@ def upgrade() -> None:
         sa.Column("queued_at", Time, nullable=False),
         sa.Column("started_at", Time, nullable=True),
         sa.Column("finished_at", Time, nullable=True),
+        sa.Column("alive_at", Time, nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("error", sa.String(), nullable=True),
@@ -211,6 +216,7 @@ def upgrade() -> None:
         sa.Column("artifact", sa.String(), nullable=True),
         sa.Column("size_bytes", sa.BigInteger(), nullable=True),
         sa.Column("created_at", Time, nullable=False),
+        sa.Column("alive_at", Time, nullable=True),
         sa.Column("trained_at", Time, nullable=True),
         sa.Column("seconds", sa.Double(), nullable=True),
         sa.Column("data_until", Time, nullable=True),
@@ -396,7 +402,7 @@ def downgrade() -> None:
 
     op.drop_table("items")
     op.drop_index("ix_impressions_unit_id_at", table_name="impressions")
-    op.drop_index("ix_impressions_experiment_phase", table_name="impressions")
+    op.drop_index("ix_impressions_experiment_phase_at", table_name="impressions")
 
     op.drop_table("impressions")
     op.drop_index("ix_exposures_unit_id", table_name="exposures")
@@ -409,6 +415,8 @@ def downgrade() -> None:
     op.drop_index("ix_events_at", table_name="events")
 
     op.drop_table("events")
+    op.drop_index("ix_dirty_units_unit_id", table_name="dirty_units")
+
     op.drop_table("dirty_units")
     op.drop_table("configuration")
     op.drop_index("ix_audit_kind_subject", table_name="audit")

@@ -74,7 +74,8 @@ def build_celery(settings: Settings) -> Celery:
         }
     else:
         # Longer than the longest job: Redis hands out a message again that is not acknowledged within this time.
-        app.conf.broker_transport_options = {"visibility_timeout": 7 * 3600}
+        # The connection must not hang: a job is asked for inside a web request.
+        app.conf.broker_transport_options = {"visibility_timeout": 7 * 3600, "socket_connect_timeout": 3}
     return app
 
 
@@ -115,7 +116,11 @@ class Runtime:
 
     def _drain(self) -> None:
         while not self._stop.wait(_DRAIN_SECONDS):
-            self.drain()
+            try:
+                self.drain()
+            except Exception:
+                # The thread must live on: nobody else moves what waits here.
+                log.exception("spool_not_drained")
 
     def drain(self) -> int:
         """Move what waits on disk into the tables; what cannot be moved now waits on."""

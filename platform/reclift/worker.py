@@ -89,12 +89,13 @@ def run_job(runtime: wiring.Runtime, job_id: int) -> None:
         log.info("job_not_taken", job=job_id)
         return
     try:
-        message = _do(runtime, run)
+        with jobs.alive(runtime.database, run):
+            message = _do(runtime, run)
     except Exception as error:
-        jobs.finish(runtime.database, job_id, error=f"{type(error).__name__}: {error}")
         log.exception("job_failed", job=job_id, task=run.task)
+        jobs.finish(runtime.database, job_id, error=f"{type(error).__name__}: {error}", attempt=run.attempts)
         return
-    jobs.finish(runtime.database, job_id, message)
+    jobs.finish(runtime.database, job_id, message, attempt=run.attempts)
 
 
 def _do(runtime: wiring.Runtime, run: JobRun) -> str:
@@ -140,7 +141,7 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
         "reports": lambda: _reports(runtime),
         "ramps": lambda: _ramps(runtime),
         "training": lambda: _training(runtime),
-        "sweep": lambda: jobs.sweep(runtime.database, runtime.queue),
+        "sweep": lambda: _sweep(runtime),
         "housekeeping": lambda: jobs.housekeeping(runtime.database),
     }
     return actions[name]()
@@ -151,20 +152,35 @@ def _rollup(runtime: wiring.Runtime) -> int:
     with runtime.database.read() as session:
         if not rollup.waiting(session):
             return 0
-    with jobs.recorded(runtime.database, "rollup") as note:
-        units = rollup.roll_up(runtime.database)
-        note(f"{units:,} units")
+    # Several at once would be right, but they would do the same units and take every worker process.
+    with jobs.only_one(runtime.database, "rollup") as mine:
+        if not mine:
+            return 0
+        with jobs.recorded(runtime.database, "rollup") as note:
+            units = rollup.roll_up(runtime.database)
+            note(f"{units:,} units")
     return units
 
 
 def _reports(runtime: wiring.Runtime) -> int:
     with runtime.database.read() as session:
         due = report.due(session)
-    for experiment in due:
-        with jobs.recorded(runtime.database, "report", {"experiment": experiment}) as note:
-            computed = report.refresh(runtime.database, experiment, keep=runtime.settings.keep_reports)
-            note(f"{experiment}: {computed['decision']['call']}")
-    return len(due)
+    with jobs.only_one(runtime.database, "reports") as mine:
+        for experiment in due if mine else ():
+            try:
+                with jobs.recorded(runtime.database, "report", {"experiment": experiment}) as note:
+                    computed = report.refresh(runtime.database, experiment, keep=runtime.settings.keep_reports)
+                    note(f"{experiment}: {computed['decision']['call']}")
+            except Exception:
+                # It is on record as failed; one experiment's trouble must not cost the others their reports.
+                log.exception("report_failed", experiment=experiment)
+    return len(due) if mine else 0
+
+
+def _sweep(runtime: wiring.Runtime) -> int:
+    with runtime.database.write() as session:
+        models.give_up_abandoned(session)
+    return jobs.sweep(runtime.database, runtime.queue)
 
 
 def _ramps(runtime: wiring.Runtime) -> int:
@@ -176,8 +192,12 @@ def _ramps(runtime: wiring.Runtime) -> int:
 
 
 def _training(runtime: wiring.Runtime) -> int:
-    with runtime.database.write() as session:
+    # Looked up without holding the write lock: it may load strategies' code.
+    with runtime.database.read() as session:
         due = models.due(session, runtime.registry, hours=runtime.settings.train_every_hours)
+    if not due:
+        return 0
+    with runtime.database.write() as session:
         for strategy, params in due:
             jobs.request(session, runtime.queue, "train", {"strategy": strategy, "params": params}, train.SYSTEM)
     return len(due)

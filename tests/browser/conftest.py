@@ -5,9 +5,10 @@ import threading
 
 import pytest
 from playwright.sync_api import sync_playwright
+from werkzeug.serving import make_server
+
 from tests.dev_app import make_app
 from tests.fake_backend import MANAGER, PASSWORD
-from werkzeug.serving import make_server
 
 CHROMIUM = os.environ.get("RECLIFT_CHROMIUM", "/usr/bin/chromium")
 QUIET = [

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
+
 from tests.fake_backend import MANAGER, PASSWORD
 
 PATHS = ["", "experiments", "experiments/home-recs", "experiments/pdp-similar", "experiments/cart-addons",
@@ -125,7 +126,8 @@ def _ratio(page, selector: str) -> list[tuple[str, float]]:
             const own = [...el.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim());
             if (!own.length || !el.checkVisibility() || el.closest(":disabled, svg, .js-plotly-plot")) continue;
             const chain = []; for (let at = el; at; at = at.parentElement) chain.unshift(at);
-            const behind = chain.reduce((below, at) => over(rgba(getComputedStyle(at).backgroundColor), below), [255, 255, 255]);
+            const behind = chain.reduce((below, at) => over(rgba(getComputedStyle(at).backgroundColor), below), [255,
+            255, 255]);
             const text = over(rgba(getComputedStyle(el).color), behind);
             const [a, b] = [light(text), light(behind)].sort((x, y) => y - x);
             found.push([own[0].textContent.trim().slice(0, 40), (a + 0.05) / (b + 0.05)]);

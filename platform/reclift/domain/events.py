@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from reclift.domain.metric import MAX_AMOUNT
+
 MICROS = 1_000_000
 MAX_ID = 200
 MAX_TYPE = 64
 MAX_PROPERTIES = 50
+MAX_DEPTH = 20
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 EXPOSURE = "exposure"
 
 
@@ -57,7 +61,7 @@ def checked_id(name: str, value: object) -> str:
     """An id: a string of 1 to 200 characters that every database can keep."""
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID:
         raise EventError(f"{name}={_short(value)}: must be a string of 1 to {MAX_ID} characters")
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if _UNKEEPABLE.search(value):
         raise EventError(f"{name}={_short(value)}: must not contain NUL or lone surrogates")
     return value
 
@@ -89,7 +93,7 @@ def parse_event(
     if not isinstance(raw, Mapping):
         raise EventError(f"event={_short(raw)}: must be an object")
     kind = raw.get("type")
-    if not isinstance(kind, str) or not 1 <= len(kind) <= MAX_TYPE or "\x00" in kind:
+    if not isinstance(kind, str) or not 1 <= len(kind) <= MAX_TYPE or _UNKEEPABLE.search(kind):
         raise EventError(f"type={_short(kind)}: must be a string of 1 to {MAX_TYPE} characters")
     given = raw.get("user_id")
     unit = canonical(
@@ -107,8 +111,7 @@ def parse_event(
         properties = {}
     if not isinstance(properties, dict) or len(properties) > MAX_PROPERTIES:
         raise EventError(f"properties={_short(properties)}: must be an object with at most {MAX_PROPERTIES} entries")
-    if has_nul(properties):
-        raise EventError("properties: must not contain NUL characters")
+    _check_json(properties, MAX_DEPTH)
     if kind == EXPOSURE:
         return "exposures", _exposure(unit, at, properties, arms)
     item = checked_id("item_id", raw["item_id"]) if raw.get("item_id") is not None else None
@@ -116,9 +119,9 @@ def parse_event(
     recommendation = checked_id("recommendation_id", shown) if shown is not None else None
     value = raw.get("value")
     if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+        isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_AMOUNT <= value <= MAX_AMOUNT
     ):
-        raise EventError(f"value={_short(value)}: must be a finite number")
+        raise EventError(f"value={_short(value)}: must be a number from {-MAX_AMOUNT:g} to {MAX_AMOUNT:g}")
     event_id = raw.get("event_id")
     return "events", {
         "event_id": checked_id("event_id", event_id)
@@ -134,6 +137,21 @@ def parse_event(
         "received_at": now,
         "properties": properties,
     }
+
+
+def _check_json(value: object, depth: int) -> None:
+    """What every database can keep: not nested too deep, and text without NUL and lone surrogates."""
+    if isinstance(value, str):
+        if _UNKEEPABLE.search(value):
+            raise EventError("properties: must not contain NUL characters or lone surrogates")
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise EventError(f"properties: must not be nested deeper than {MAX_DEPTH} levels")
+        for part in value:
+            _check_json(part, depth - 1)
+        if isinstance(value, dict):
+            for part in value.values():
+                _check_json(part, depth - 1)
 
 
 def _exposure(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self
+
+MAX_AMOUNT = 1e15
+"""The largest amount, either way, that an event or a cap may have: its square still adds up exactly enough."""
 
 IMPRESSION = "impression"
 """Not an event that the shop sends: the lists that the platform itself showed."""
@@ -95,7 +97,7 @@ class Metric:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read a definition; `MetricError` names the field, the value and the rule."""
-        unknown = sorted(set(data) - set(cls.__dataclass_fields__))
+        unknown = sorted(str(name) for name in set(data) - set(cls.__dataclass_fields__))
         if unknown:
             raise MetricError(f"{unknown[0]}: unknown field; fields: {', '.join(cls.__dataclass_fields__)}")
         key = data.get("key")
@@ -109,40 +111,51 @@ class Metric:
         denominator = _source("denominator", data["denominator"]) if data.get("denominator") is not None else None
         if (denominator is not None) != (kind is MetricKind.RATIO):
             raise MetricError(f"denominator: a {kind.value} metric {'needs' if denominator is None else 'has no'} one")
-        for name, low, high in _BOUNDS:
-            value = data.get(name)
-            if value is None:
-                if name in data and name not in _OPTIONAL:
-                    raise MetricError(f"{name}=None: must be a number")
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise MetricError(f"{name}={value!r}: must be a number")
-            if not low <= value <= high:
-                raise MetricError(f"{name}={value!r}: must be from {low:g} to {high:g}")
-        for name in ("name", "description"):
-            if not isinstance(data.get(name) or "", str):
-                raise MetricError(f"{name}={data[name]!r}: must be text")
-        if not isinstance(data.get("minimum", 1), int):
-            raise MetricError(f"minimum={data['minimum']!r}: must be a whole number")
-        for name, allowed in _CHOICES:
-            if name in data and data[name] not in allowed:
-                raise MetricError(f"{name}={data[name]!r}: must be one of {', '.join(allowed)}")
+        _check_numbers(data)
+        _check_words(data)
         rest = {k: v for k, v in data.items() if k not in {"key", "name", "kind", "numerator", "denominator"}}
         return cls(
-            key=key, name=str(data.get("name") or key), kind=kind, numerator=numerator, denominator=denominator, **rest
+            key=key, name=data.get("name") or key, kind=kind, numerator=numerator, denominator=denominator, **rest
         )
 
 
 _OPTIONAL = frozenset({"window_hours", "cap", "cap_percentile"})
+_WHOLE = frozenset({"minimum"})
 _BOUNDS = (
     ("window_hours", 0.001, 24 * 3650),
-    ("cap", 0, math.inf),
+    ("cap", 0, MAX_AMOUNT),
     ("cap_percentile", 0.5, 1),
     ("minimum", 1, 1_000_000),
     ("after_hours", 0, 24 * 3650),
     ("margin", 0, 1),
 )
 _CHOICES = (("direction", ("increase", "decrease")), ("format", ("percent", "number", "money", "ms")))
+
+
+def _check_numbers(data: Mapping[str, Any]) -> None:
+    for name, low, high in _BOUNDS:
+        value = data.get(name)
+        if value is None:
+            if name in data and name not in _OPTIONAL:
+                raise MetricError(f"{name}=None: must be a number")
+            continue
+        whole = name in _WHOLE
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise MetricError(f"{name}={value!r}: must be a {'whole ' if whole else ''}number")
+        if not low <= value <= high:
+            raise MetricError(f"{name}={value!r}: must be from {low:g} to {high:g}")
+
+
+def _check_words(data: Mapping[str, Any]) -> None:
+    for name, allowed in _CHOICES:
+        if name in data and data[name] not in allowed:
+            raise MetricError(f"{name}={data[name]!r}: must be one of {', '.join(allowed)}")
+    for name, longest in (("name", 200), ("description", 2_000)):
+        text = data.get(name, "")
+        if not isinstance(text, str) or len(text) > longest:
+            raise MetricError(f"{name}={text!r}: must be a string of at most {longest} characters")
+
+
 _SOURCE_VALUES = ("count", "value", "latency_ms", "fallback")
 
 
@@ -151,6 +164,9 @@ def _source(place: str, data: object) -> Source:
         return data
     if not isinstance(data, Mapping):
         raise MetricError(f"{place}={data!r}: must be an object with `event` and `value`")
+    unknown = sorted(str(name) for name in set(data) - set(Source.__dataclass_fields__))
+    if unknown:
+        raise MetricError(f"{place}.{unknown[0]}: unknown field; fields: {', '.join(Source.__dataclass_fields__)}")
     event = data.get("event")
     if not isinstance(event, str) or not 1 <= len(event) <= 64:
         raise MetricError(f"{place}.event={event!r}: must be an event type of 1 to 64 characters, or `impression`")
@@ -162,11 +178,13 @@ def _source(place: str, data: object) -> Source:
     if event == IMPRESSION and value == "value":
         raise MetricError(f"{place}.value='value': impressions carry no value; use count, latency_ms or fallback")
     where = data.get("where", {})
-    if not isinstance(where, Mapping):
+    if not isinstance(where, Mapping) or not all(isinstance(name, str) for name in where):
         raise MetricError(f"{place}.where={where!r}: must be an object of property: value")
     attributed = data.get("attributed", False)
     if not isinstance(attributed, bool):
         raise MetricError(f"{place}.attributed={attributed!r}: must be true or false")
+    if event == IMPRESSION and (where or attributed):
+        raise MetricError(f"{place}: where and attributed filter events; impressions are always those of the arm")
     return Source(event, value, attributed=attributed, where=dict(where))
 
 

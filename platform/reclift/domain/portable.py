@@ -139,15 +139,18 @@ class _Writer:
         if not is_operators(operand):
             if on_unit and path == UNIT_ATTRIBUTE:
                 return self.listed(path, [operand], on_unit=True)
-            return {path: operand if isinstance(operand, (list, Mapping)) else {"$eq": operand}}
+            return {path: operand} if isinstance(operand, (list, Mapping)) else _equal(path, operand)
         return all_of([self.operator(path, key, part, on_unit=on_unit) for key, part in operand.items()])
 
-    def operator(self, path: str, key: str, operand: Any, *, on_unit: bool) -> Condition:  # noqa: PLR0911 (a return a kind)
+    def operator(self, path: str, key: str, operand: Any, *, on_unit: bool) -> Condition:
         listed = self.list_operator(path, key, operand, on_unit=on_unit)
         if listed is not None:
             return listed
         if key in _ORDER:
             return _ordered(path, key, operand)
+        if key in ("$eq", "$ne"):
+            test = _equal(path, operand)
+            return test if key == "$eq" else none_of([test])
         if key == "$vne":
             return none_of([{path: {"$type": "string", "$veq": operand}}])
         if key[:2] == "$v" or key in ("$regex", "$regexi"):
@@ -207,6 +210,11 @@ class _Writer:
         return {**_HARMLESS, **self.condition(condition, on_unit=False)}
 
 
+def _equal(path: str, value: Any) -> Condition:
+    """Equal by type and value. Null stands plain: Python SDKs before 4.0 raise on `$eq` (and `$ne`) with it."""
+    return {path: None if value is None else {"$eq": value}}
+
+
 def _ordered(path: str, key: str, operand: Any) -> Condition:
     """An order, type by type: numbers, texts, and null and booleans where what they are worth fulfils it."""
     holds, number = _ORDER[key], to_number(operand)
@@ -216,5 +224,5 @@ def _ordered(path: str, key: str, operand: Any) -> Condition:
         test: Condition = {key: number} if math.isfinite(number) else {} if holds(0, number) else {"$in": []}
         branches.insert(0, {path: {"$type": "number", **test}})
         scalars = ((None, 0), (False, 0), (True, 1))
-        branches += [{path: {"$eq": value}} for value, worth in scalars if holds(worth, number)]
+        branches += [_equal(path, value) for value, worth in scalars if holds(worth, number)]
     return any_of(branches)

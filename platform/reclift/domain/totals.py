@@ -3,6 +3,7 @@
 Definitions:
 - A unit belongs to the arm it met first; `arms_seen` counts all it met. Who met several is left out of reports.
 - Attributed events (clicks on lists) count when their recommendation id is one of this experiment's and arm's lists.
+  They never precede their list: a client's clock that is behind does not turn a click into one before the exposure.
 - Other events count when they happen at or after the unit's first exposure and within the metric's window
   (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
@@ -144,10 +145,10 @@ def _unit(
 ) -> Unit:
     first = min(met, key=lambda exposure: (exposure.at, exposure.arm))
     own = [shown for shown in lists if shown.at >= first.at and (measured.everything or shown.arm == first.arm)]
-    shown_ids = {shown.recommendation_id for shown in own}
+    shown_at = {shown.recommendation_id: shown.at for shown in own}
     totals = {}
     for metric in measured.metrics:
-        total = _total(metric, first.at, own, shown_ids, events)
+        total = _total(metric, first.at, own, shown_at, events)
         if total is not None:
             totals[metric.key] = total
     return Unit(
@@ -163,7 +164,11 @@ def _unit(
 
 
 def _total(
-    metric: Metric, exposed: int, own: Sequence[Impression], shown: set[str], events: Mapping[str, Sequence[Event]]
+    metric: Metric,
+    exposed: int,
+    own: Sequence[Impression],
+    shown: Mapping[str, int],
+    events: Mapping[str, Sequence[Event]],
 ) -> Total | None:
     window = None if metric.window_hours is None else round(metric.window_hours * HOUR_MICROS)
     until = None if window is None else exposed + window
@@ -200,7 +205,7 @@ def _total(
 
 
 def _facts(
-    source: Source, own: Sequence[Impression], shown: set[str], events: Mapping[str, Sequence[Event]]
+    source: Source, own: Sequence[Impression], shown: Mapping[str, int], events: Mapping[str, Sequence[Event]]
 ) -> Iterable[Fact]:
     if source.event == IMPRESSION:
         for impression in own:
@@ -212,11 +217,15 @@ def _facts(
                 yield impression.at, 1.0
         return
     for event in events.get(source.event, ()):
-        if source.attributed and event.recommendation_id not in shown:
-            continue
+        at = event.at
+        if source.attributed:
+            list_at = shown.get(event.recommendation_id or "")
+            if list_at is None:
+                continue
+            at = max(at, list_at)
         if any(event.properties.get(name) != wanted for name, wanted in source.where.items()):
             continue
-        yield event.at, (event.value or 0.0) if source.value == "value" else 1.0
+        yield at, (event.value or 0.0) if source.value == "value" else 1.0
 
 
 def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:

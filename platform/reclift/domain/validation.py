@@ -33,25 +33,11 @@ MAX_PLANNED_DAYS = 365
 
 READ_ONLY = frozenset(
     {
-        "status",
-        "phase",
-        "seed",
-        "slot",
-        "source",
-        "layer_range",
-        "ramp",
-        "ramp_stopped",
-        "phases",
-        "weight_changes",
-        "warnings",
-        "version",
-        "created_at",
-        "created_by",
-        "updated_at",
-        "started_at",
+        "status", "phase", "seed", "slot", "source", "layer_range", "ramp", "ramp_stopped", "phases",
+        "weight_changes", "warnings", "version", "created_at", "created_by", "updated_at", "started_at",
         "stopped_at",
     }
-)
+)  # fmt: skip
 """What the server adds to an experiment when it shows it; left out when it comes back."""
 REQUIRED = ("key", "placement", "arms")
 
@@ -63,10 +49,9 @@ def parse_experiment(
 
     The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
     metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy,
-    params, weight, control, model`;
-metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
-    as they are (the plan normalises them). With `partial` (a PATCH) only what was sent is in it and nothing is
-    required. With `groups`, the saved groups that conditions name must exist.
+    params, weight, control, model`; metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where
+    no metrics were sent. Weights stay as they are (the plan normalises them). With `partial` (a PATCH) only what was
+    sent is in it and nothing is required. With `groups`, the saved groups that conditions name must exist.
     """
     if not isinstance(payload, Mapping):
         return {}, [Problem("body", payload, "must be a JSON object")]

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from reclift.domain.events import EventError, checked_id
 from reclift.domain.problem import Problem
 from reclift.flows.clock import now, rfc3339
+from reclift.flows.configuration import take_turns
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.identity import merge
 from reclift.storage.database import rows_changed
@@ -146,6 +147,8 @@ def add_alias(session: Session, unit_id: str, alias: str) -> bool:
     """
     if alias == unit_id:
         raise Invalid.of("alias", alias, "must differ from the user's own id")
+    # In turn: of two aliases the one with the higher number must not be seen before the other.
+    take_turns(session)
     target = session.scalar(select(Alias.unit_id).where(Alias.alias == unit_id)) or unit_id
     known = session.scalar(select(Alias).where(Alias.alias == alias))
     if known is not None:
@@ -156,4 +159,12 @@ def add_alias(session: Session, unit_id: str, alias: str) -> bool:
         raise Conflict(f"alias {alias!r} is itself a user with aliases")
     session.add(Alias(alias=alias, unit_id=target, created_at=now()))
     merge(session, alias, target)
+    aliases_changed(session)
     return True
+
+
+def aliases_changed(session: Session) -> None:
+    """Tell every process that there are other aliases."""
+    session.execute(
+        update(Configuration).where(Configuration.id == 1).values(aliases_version=Configuration.aliases_version + 1)
+    )

@@ -24,6 +24,15 @@ def bump(session: Session) -> None:
     )
 
 
+def take_turns(session: Session) -> None:
+    """Let nobody else change what processes agree on until this transaction ends.
+
+    For decisions that rest on what others have (parts of a layer, versions of models): two that are made at once would
+    not see each other. On SQLite every writing transaction is alone anyway.
+    """
+    session.execute(select(Configuration.id).where(Configuration.id == 1).with_for_update())
+
+
 def version(session: Session) -> int:
     """The configuration's version."""
     return session.scalar(select(Configuration.version).where(Configuration.id == 1)) or 0
@@ -86,7 +95,7 @@ def ensure_defaults(database: Database, default_strategy: str) -> None:
         at = now()
         fresh = session.get(Configuration, 1) is None
         if fresh:
-            session.add(Configuration(id=1, version=1, catalogue_version=1, changed_at=at))
+            session.add(Configuration(id=1, version=1, catalogue_version=1, aliases_version=1, changed_at=at))
             for key, name in PLACEMENTS.items():
                 session.add(
                     Placement(

@@ -15,6 +15,7 @@ from reclift.domain.events import MICROS, Facts
 from reclift.flows import catalogue, placements
 from reclift.flows.public_data import MOVIELENS
 from reclift.flows.public_movielens import Film, MovieLens, Ratings
+from reclift.flows.replay import VIEW, view_id
 from reclift.flows.replay_visits import Person, Visit, people_of, plan_visits
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
@@ -164,12 +165,11 @@ def payloads(days: int) -> Iterator[dict[str, Any]]:
 def progress_so_far(session: Session, visits: list[Visit]) -> tuple[list[Visit], dict[str, list[str]]]:
     """What is left to replay, and who clicked what already.
 
-    A visit's ratings are reported in one batch together with its clicks, so a visit whose ratings are in the tables is
-    over. A look at a film's page reports no ratings: it is over when the person has been at the home page again.
+    A visit's events arrive in one batch, with a page view among them: where that is in the tables, the visit is over.
     """
-    done = set(
+    seen = set(
         session.scalars(
-            select(EventRow.event_id).where(EventRow.type == "rating", EventRow.event_id.like(f"{_PREFIX}%-rating-%"))
+            select(EventRow.event_id).where(EventRow.type == VIEW, EventRow.event_id.like(f"{_PREFIX}%-{VIEW}"))
         )
     )
     clicked: dict[str, list[str]] = {}
@@ -180,9 +180,4 @@ def progress_so_far(session: Session, visits: list[Visit]) -> tuple[list[Visit],
     ):
         if item is not None:
             clicked.setdefault(user, []).append(item)
-    latest: dict[str, int] = {}
-    for visit in visits:
-        if visit.ratings and f"{visit.visit_id}-rating-{visit.ratings[0].item_id}" in done:
-            latest[visit.person.user_id] = max(visit.start, latest.get(visit.person.user_id, -1))
-    left = [visit for visit in visits if visit.start > latest.get(visit.person.user_id, -1)]
-    return left, clicked
+    return [visit for visit in visits if view_id(visit) not in seen], clicked

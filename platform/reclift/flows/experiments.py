@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from reclift.domain.experiment import Arm, Experiment, LayerSlot, Status, TransitionError, transition
@@ -20,9 +21,10 @@ from reclift.flows import holdouts, jobs, models
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid, NotFound
+from reclift.flows.experiment_checks import override_problems, reference_problems
 from reclift.flows.layers import place_in_layer
-from reclift.storage.tables import ArmRow, ExperimentRow, MetricRow, Placement
-from reclift.strategy import Registry, StrategyError, parse_parameters
+from reclift.storage.tables import ArmRow, DirtyUnit, ExperimentRow, ExposureRow
+from reclift.strategy import Registry
 
 DEFAULT_METRICS: Mapping[str, Any] = {
     "primary": "ctr",
@@ -116,9 +118,12 @@ def view(row: ExperimentRow) -> dict[str, Any]:
     }
 
 
-def find(session: Session, key: str) -> ExperimentRow:
-    """The row of a key; `NotFound`."""
-    row = session.scalar(select(ExperimentRow).where(ExperimentRow.key == key))
+def find(session: Session, key: str, *, to_change: bool = False) -> ExperimentRow:
+    """The row of a key; `NotFound`. `to_change`: whoever else wants to change it waits until this transaction ends."""
+    query = select(ExperimentRow).where(ExperimentRow.key == key)
+    if to_change:
+        query = query.with_for_update(of=ExperimentRow).execution_options(populate_existing=True)
+    row = session.scalar(query)
     if row is None:
         raise NotFound("experiment", key)
     return row
@@ -146,7 +151,7 @@ def create(
     but never served, so its arms may name strategies that are not installed here).
     """
     fields, problems = parse_experiment(payload, groups=group_flow.all_groups(session))
-    problems = [*problems, *_reference_problems(session, registry if source != "imported" else None, fields)]
+    problems = [*problems, *reference_problems(session, registry if source != "imported" else None, fields)]
     if problems:
         raise Invalid(problems)
     if session.scalar(select(ExperimentRow.id).where(ExperimentRow.key == fields["key"])) is not None:
@@ -173,7 +178,10 @@ def create(
     )
     _write(row, fields)
     session.add(row)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict(f"there is already an experiment {fields['key']!r}") from error
     bump(session)  # /assign knows drafts, too: "not_running" is another answer than 404
     record(session, actor, "create", "experiment", row.key, None, view(row))
     return row
@@ -181,7 +189,7 @@ def create(
 
 def change(session: Session, registry: Registry, key: str, payload: Mapping[str, Any], actor: str) -> ExperimentRow:
     """Change some fields. While it runs only those that leave users where they are; never after its end."""
-    row = find(session, key)
+    row = find(session, key, to_change=True)
     if row.kind == holdouts.KIND and set(payload) - {"name", "note", "metrics"}:
         raise Conflict(f"{key!r} is a holdout: only its name, note and metrics can change")
     if row.status in {Status.STOPPED, Status.ARCHIVED} and set(payload) - {"note", "name", "hypothesis"}:
@@ -190,6 +198,7 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
         raise Invalid.of("key", payload["key"], "cannot change: users are hashed with it")
     fields, problems = parse_experiment(payload, partial=True, groups=group_flow.all_groups(session))
     fields.pop("key", None)
+    problems = [*problems, *override_problems(row, fields)]
     if row.status != Status.DRAFT:
         before = view(row)
         problems = [
@@ -205,7 +214,7 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
                 if name not in FREE_FIELDS and value != before.get(name)
             ),
         ]
-    problems = [*problems, *_reference_problems(session, registry if row.source != "imported" else None, fields)]
+    problems = [*problems, *reference_problems(session, registry if row.source != "imported" else None, fields)]
     if problems:
         raise Invalid(problems)
     before = view(row)
@@ -214,6 +223,8 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
     _write(row, fields)
     if row.layer is not None and row.status in {Status.RUNNING, Status.PAUSED} and row.traffic != before["traffic"]:
         place_in_layer(session, row)
+    if row.metrics != before["metrics"]:
+        _recompute(session, key)
     row.version += 1
     row.updated_at = now()
     session.flush()
@@ -233,7 +244,7 @@ def act(
     at: datetime | None = None,
 ) -> ExperimentRow:
     """Start, pause, resume, stop or archive. `Conflict` when its state does not allow that."""
-    row = find(session, key)
+    row = find(session, key, to_change=True)
     try:
         leads_to = transition(Status(row.status), action)
     except TransitionError as error:
@@ -242,7 +253,7 @@ def act(
     at = at or now()
     if action == "start":
         served = row.source != "imported" and row.kind != holdouts.KIND
-        problems = _reference_problems(session, registry if served else None, view(row))
+        problems = reference_problems(session, registry if served else None, view(row))
         if len(row.arms) < 2:
             problems.append(Problem("arms", len(row.arms), "must be at least 2 before an experiment can start"))
         if problems:
@@ -287,6 +298,12 @@ def warnings(session: Session, row: ExperimentRow) -> list[str]:
     ]
 
 
+def _recompute(session: Session, key: str) -> None:
+    """Let the rollup compute all units of an experiment anew: its metrics are others now."""
+    units = select(ExposureRow.unit_id).where(ExposureRow.experiment == key).distinct()
+    session.execute(insert(DirtyUnit).from_select(["unit_id"], units))
+
+
 def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     for name in (
         "name",
@@ -309,52 +326,14 @@ def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     if extras:
         row.data = {**row.data, **extras}
     if "arms" in fields:
-        # Rows of arms that stay are kept: a new row of the same key would be inserted before the old one is deleted.
-        kept = {arm.key: arm for arm in row.arms}
-        arms = []
-        for position, given in enumerate(fields["arms"]):
-            arm = kept.get(given["key"]) or ArmRow(key=given["key"])
-            arm.position = position
-            arm.strategy = given["strategy"]
-            arm.params = given.get("params") or {}
-            arm.weight = given.get("weight", 1.0)
-            arm.control = given.get("control", False)
-            arm.model = given.get("model")
-            arms.append(arm)
-        row.arms = arms
+        # A key keeps its row: a new row beside the old one would not be unique.
+        known = {arm.key: arm for arm in row.arms}
+        row.arms = [_arm(known.get(arm["key"]), arm, position) for position, arm in enumerate(fields["arms"])]
 
 
-def _reference_problems(session: Session, registry: Registry | None, fields: Mapping[str, Any]) -> list[Problem]:
-    """What the fields name but does not exist: placement, strategies with their parameters, metrics."""
-    problems = []
-    placement = fields.get("placement")
-    if placement is not None and session.get(Placement, placement) is None:
-        known = ", ".join(session.scalars(select(Placement.key).order_by(Placement.key)))
-        problems.append(Problem("placement", placement, f"must be a placement; there are {known}"))
-    for index, arm in enumerate(fields.get("arms") or ()):
-        if registry is None or not isinstance(arm, Mapping) or not isinstance(arm.get("strategy"), str):
-            continue
-        place = f"arms.{index}"
-        if arm["strategy"] not in registry:
-            problems.append(
-                Problem(
-                    f"{place}.strategy", arm["strategy"], f"must be installed; there are {', '.join(registry.keys())}"
-                )
-            )
-            continue
-        try:
-            parse_parameters(arm["strategy"], registry.get(arm["strategy"]), arm.get("params") or {})
-        except StrategyError as error:
-            problems.append(Problem(f"{place}.params", arm.get("params"), str(error)))
-    metrics = fields.get("metrics") or {}
-    if isinstance(metrics, Mapping):
-        known_metrics = set(session.scalars(select(MetricRow.key)))
-        named = [("metrics.primary", metrics.get("primary"))]
-        for role in ("secondary", "guardrails"):
-            named += [(f"metrics.{role}", key) for key in metrics.get(role) or ()]
-        problems += [
-            Problem(field, key, f"must be a metric; there are {', '.join(sorted(known_metrics))}")
-            for field, key in named
-            if key is not None and key not in known_metrics
-        ]
-    return problems
+def _arm(row: ArmRow | None, arm: Mapping[str, Any], position: int) -> ArmRow:
+    row = row or ArmRow(key=arm["key"])
+    row.position = position
+    row.strategy, row.params = arm["strategy"], arm.get("params") or {}
+    row.weight, row.control, row.model = arm.get("weight", 1.0), arm.get("control", False), arm.get("model")
+    return row

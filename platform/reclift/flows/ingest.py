@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from reclift.domain.events import MICROS, EventError, Facts, parse_event
 from reclift.flows.clock import now_micros
 from reclift.flows.serving import Serving
 from reclift.storage.eventlog import EventLog, Poison
 from reclift.storage.histories import Histories
+
+
+class _Good(NamedTuple):
+    """An event that was checked, with its place in the batch."""
+
+    place: int
+    table: str
+    row: dict[str, Any]
 
 
 class Ingest:
@@ -29,7 +37,7 @@ class Ingest:
             cannot know duplicates yet counts them as accepted; the tables take them once all the same.
         """
         now = now_micros()
-        facts = Facts()
+        good: list[_Good] = []
         rejected: list[dict[str, Any]] = []
         seen: set[str] = set()
         repeated = 0
@@ -41,20 +49,33 @@ class Ingest:
             except EventError as error:
                 rejected.append({"index": index, "error": str(error)})
                 continue
-            if table == "exposures":
-                facts.exposures.append(row)
-            elif row["event_id"] in seen:
+            if table == "events" and row["event_id"] in seen:
                 repeated += 1
-            else:
+                continue
+            if table == "events":
                 seen.add(row["event_id"])
-                facts.events.append(row)
+            good.append(_Good(index, table, row))
+        accepted, duplicates = self._keep(good, rejected)
+        return {
+            "accepted": accepted,
+            "duplicates": duplicates + repeated,
+            "rejected": sorted(rejected, key=lambda entry: entry["index"]),
+        }
+
+    def _keep(self, good: Sequence[_Good], rejected: list[dict[str, Any]]) -> tuple[int, int]:
+        """Accepted and duplicates. What a sink refuses for good is narrowed down to the events that are to blame."""
+        facts = Facts(
+            events=[one.row for one in good if one.table == "events"],
+            exposures=[one.row for one in good if one.table == "exposures"],
+        )
         try:
             receipt = self._log.append(facts)
         except Poison as error:
-            return {"accepted": 0, "duplicates": 0, "rejected": [*rejected, {"index": None, "error": str(error)}]}
+            if len(good) == 1:
+                rejected.append({"index": good[0].place, "error": str(error)})
+                return 0, 0
+            half = len(good) // 2
+            first, second = self._keep(good[:half], rejected), self._keep(good[half:], rejected)
+            return first[0] + second[0], first[1] + second[1]
         self._histories.note(facts.events)
-        return {
-            "accepted": receipt.accepted,
-            "duplicates": (receipt.duplicates or 0) + repeated,
-            "rejected": rejected,
-        }
+        return receipt.accepted, receipt.duplicates or 0

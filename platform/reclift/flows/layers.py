@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.experiment import LayerSlot
 from reclift.domain.layers import LayerFullError, allocate, free_ranges, grow
+from reclift.flows.configuration import take_turns
 from reclift.flows.errors import Conflict
 from reclift.storage.tables import ExperimentRow
 
@@ -38,6 +39,7 @@ def place_in_layer(session: Session, row: ExperimentRow) -> None:
     """Give the experiment a part as large as its traffic, or grow the one it has. `Conflict` says what is free."""
     if row.layer is None:
         return
+    take_turns(session)
     held = slots(session, row.layer, besides=row.key)
     try:
         if row.started_at is None or row.slot_start is None or row.slot_end is None:

@@ -8,14 +8,19 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from reclift.flows.clock import now, rfc3339, to_datetime
-from reclift.flows.configuration import bump, record
+from reclift.flows.configuration import bump, record, take_turns
 from reclift.flows.errors import Conflict, NotFound
-from reclift.storage.tables import EventRow, ExperimentRow, ModelRow, Placement
+from reclift.flows.heartbeat import LEASE_SECONDS, Heartbeat
+from reclift.storage.database import Database, rows_changed
+from reclift.storage.tables import EventRow, ExperimentRow, ItemRow, ModelRow, Placement
 from reclift.strategy import Registry, parse_parameters
+
+log = structlog.get_logger(__name__)
 
 RETRY_AFTER = timedelta(minutes=10)
 """A strategy that could not be trained is not tried again by the schedule before this has passed."""
@@ -70,6 +75,7 @@ def all_models(session: Session, strategy: str | None = None) -> list[dict[str, 
 
 def begin(session: Session, strategy: str, params: Mapping[str, Any]) -> ModelRow:
     """The row of a model that is about to be trained; `params` are complete."""
+    take_turns(session)  # two workers must not count up to the same version
     newest = session.scalar(select(func.max(ModelRow.version)).where(ModelRow.strategy == strategy)) or 0
     row = ModelRow(
         strategy=strategy,
@@ -80,10 +86,35 @@ def begin(session: Session, strategy: str, params: Mapping[str, Any]) -> ModelRo
         active=False,
         metrics={},
         created_at=now(),
+        alive_at=now(),
     )
     session.add(row)
     session.flush()
     return row
+
+
+def alive(database: Database, model_id: int) -> Heartbeat:
+    """Says, for as long as the block lasts, that the model is being trained."""
+
+    def beat() -> None:
+        with database.write() as session:
+            session.execute(
+                update(ModelRow).where(ModelRow.id == model_id, ModelRow.state == "training").values(alive_at=now())
+            )
+
+    return Heartbeat(beat)
+
+
+def give_up_abandoned(session: Session) -> int:
+    """Models whose worker went away in the middle of training are failed; returns how many."""
+    silent = func.coalesce(ModelRow.alive_at, ModelRow.created_at) < now() - timedelta(seconds=LEASE_SECONDS)
+    return rows_changed(
+        session.execute(
+            update(ModelRow)
+            .where(ModelRow.state == "training", silent)
+            .values(state="failed", error="the worker went away")
+        )
+    )
 
 
 def activate(session: Session, model_id: int, actor: str) -> ModelRow:
@@ -131,9 +162,14 @@ def wanted(session: Session, registry: Registry) -> dict[tuple[str, str], dict[s
             uses += [(arm.strategy, arm.params) for arm in experiment.arms]
     result = {}
     for strategy, params in uses:
-        if strategy in registry:
+        if strategy not in registry:
+            continue
+        try:
             full = complete(registry, strategy, params)
-            result[strategy, fingerprint(full)] = full
+        except Exception as error:  # noqa: BLE001 (a strategy is foreign code; one that does not load must not stop the others)
+            log.error("strategy_unusable", strategy=strategy, reason=f"{type(error).__name__}: {error}")
+            continue
+        result[strategy, fingerprint(full)] = full
     return result
 
 
@@ -151,7 +187,12 @@ def missing(session: Session, registry: Registry) -> list[tuple[str, dict[str, A
 
 
 def due(session: Session, registry: Registry, *, hours: float) -> list[tuple[str, dict[str, Any]]]:
-    """What is wanted but missing, or whose active model is older than `hours` while there are newer events."""
+    """What is wanted but missing, or whose active model is older than `hours` while there are newer events.
+
+    Nothing while the catalogue has no item to show: every model would be rejected.
+    """
+    if session.scalar(select(ItemRow.item_id).where(ItemRow.available).limit(1)) is None:
+        return []
     result = missing(session, registry)
     newest = session.scalar(select(func.max(EventRow.at)))
     limit = now() - timedelta(hours=hours)
@@ -179,7 +220,7 @@ def due(session: Session, registry: Registry, *, hours: float) -> list[tuple[str
 def prune(session: Session, keep: int) -> list[str]:
     """Mark what is older than the newest `keep` of its strategy and parameters as removed; returns their artifacts.
 
-    Active and pinned models stay.
+    Active and pinned models stay. Of those that failed or were rejected as many are kept, for people to look at.
     """
     pinned = {
         (arm.strategy, arm.model)
@@ -190,9 +231,10 @@ def prune(session: Session, keep: int) -> list[str]:
         if arm.model is not None
     }
     artifacts = []
-    seen: dict[tuple[str, str], int] = {}
-    for row in session.scalars(select(ModelRow).where(ModelRow.state == "ready").order_by(ModelRow.id.desc())):
-        mark = (row.strategy, row.fingerprint)
+    seen: dict[tuple[str, str, bool], int] = {}
+    ended = ModelRow.state.in_(["ready", "failed", "rejected"])
+    for row in session.scalars(select(ModelRow).where(ended).order_by(ModelRow.id.desc())):
+        mark = (row.strategy, row.fingerprint, row.state == "ready")
         seen[mark] = seen.get(mark, 0) + 1
         if seen[mark] > keep and not row.active and (row.strategy, row.version) not in pinned:
             row.state = "removed"

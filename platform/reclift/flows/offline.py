@@ -7,6 +7,7 @@ fallback, if one is given, as the platform does. Nothing here touches a database
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from reclift.flows.offline_split import Split
 from reclift.strategy import Dataset, Progress, Query, Signal, Strategy, parse_parameters
 
 __all__ = ["Candidate", "Settings", "Split", "evaluate"]
+
+_WORD = re.compile(r"[^\W_]+")
 
 BANDS = ((0, 0), (1, 4), (5, 19), (20, 99), (100, None))
 """Lengths of history (first, last) that are looked at apart."""
@@ -261,9 +264,9 @@ def _result(
 
 
 def _features(train: Dataset) -> list[tuple[int, ...]]:
-    """What describes each item: its category, and each word or value of its attributes."""
+    """What describes each item: its category and attributes, or, where no item has any, the words of its title."""
     numbers: dict[tuple[str, str], int] = {}
-    described = []
+    described: list[set[tuple[str, str]]] = []
     for item in train.items:
         own: set[tuple[str, str]] = set()
         if item.category:
@@ -271,8 +274,10 @@ def _features(train: Dataset) -> list[tuple[int, ...]]:
         for name, value in item.attributes.items():
             values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
             own.update((name, str(one)) for one in values if one is not None)
-        described.append(tuple(sorted(numbers.setdefault(feature, len(numbers)) for feature in own)))
-    return described
+        described.append(own)
+    if not any(described):
+        described = [{("title", word) for word in _WORD.findall(item.title.casefold())} for item in train.items]
+    return [tuple(sorted(numbers.setdefault(feature, len(numbers)) for feature in own)) for own in described]
 
 
 def _compare(

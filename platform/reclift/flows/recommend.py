@@ -199,15 +199,10 @@ class Recommender:
         asked = self._guard.ask(served, query)
         if asked.failure is not None:
             return asked.failure
-        try:
-            lists.take(asked.items, served.strategy, arm)
-            if len(lists.rows) < lists.k and len(asked.items) >= query.k:
-                more = self._guard.ask(served, _deeper(query))
-                lists.take(more.items, served.strategy, arm)
-        except Exception:
-            # Rubbish instead of a list of scored items: as if it had raised.
-            log.exception("strategy_returned_rubbish", strategy=served.label)
-            return "error"
+        lists.take(asked.items, served.strategy, arm)
+        if len(lists.rows) < lists.k and len(asked.items) >= query.k:
+            more = self._guard.ask(served, _deeper(query))
+            lists.take(more.items, served.strategy, arm)
         return None
 
     def _keep(
@@ -228,7 +223,7 @@ class Recommender:
             "recommendation_id": recommendation_id,
             "unit_id": wish.unit,
             "at": at,
-            "received_at": at,
+            "received_at": now_micros(),
             "placement": wish.placement,
             "experiment": counted.experiment if counted is not None else None,
             "phase": serving.arms_of(counted.experiment).get(counted.arm) if counted is not None else None,

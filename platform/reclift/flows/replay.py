@@ -24,6 +24,7 @@ from zlib import crc32
 from reclift.flows.replay_visits import LIKED, Visit
 
 LOVED = 5.0
+VIEW = "page_view"
 EVENTS_PER_CALL = 500
 
 
@@ -93,9 +94,21 @@ def reactions(visit: Visit, answer: Mapping[str, Any], had: set[str]) -> list[di
     return events
 
 
+def view_id(visit: Visit) -> str:
+    """The id of the event that says that a visit took place. It travels with all other events of the visit."""
+    return f"{visit.visit_id}-{VIEW}"
+
+
 def facts_of(visit: Visit) -> list[dict[str, Any]]:
-    """What the person really rated at this visit, as events."""
-    return [_event(visit, "rating", r.item_id, r.at, value=r.value) for r in visit.ratings]
+    """That the page was looked at, and what the person really rated at this visit, as events."""
+    view = {
+        "event_id": view_id(visit),
+        "type": VIEW,
+        "user_id": visit.person.user_id,
+        "timestamp": _rfc3339(visit.at),
+        "properties": {"replay": visit.visit_id, "placement": visit.placement},
+    }
+    return [view, *(_event(visit, "rating", r.item_id, r.at, value=r.value) for r in visit.ratings)]
 
 
 def _event(
@@ -189,8 +202,7 @@ def _play_share(
             tally.shown += len(answer["items"])
             tally.clicks += sum(event["type"] == "click" for event in reacted)
             tally.purchases += sum(event["type"] == "purchase" for event in reacted)
-        if events:
-            api.send(events)
+        api.send(events)
         tally.visits += len(batch)
         advance(len(batch))
     return tally
@@ -202,7 +214,7 @@ def _batches(visits: Sequence[Visit], k: int) -> Iterator[list[Visit]]:
     people: set[str] = set()
     size = 0
     for visit in visits:
-        most = len(visit.ratings) + 2 * k
+        most = 1 + len(visit.ratings) + 2 * k
         if visit.person.user_id in people or size + most > EVENTS_PER_CALL:
             yield batch
             batch, people, size = [], set(), 0

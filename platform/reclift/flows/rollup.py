@@ -8,7 +8,7 @@ if not, another worker was faster, and it starts over.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from reclift.domain.totals import Day, Measured, Unit, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
 from reclift.flows.holdouts import KIND
-from reclift.storage.database import Database, rows_changed
+from reclift.storage.database import Database
 from reclift.storage.tables import (
     DirtyUnit,
     EventRow,
@@ -35,6 +35,7 @@ from reclift.storage.tables import (
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+_MOST_PARAMETERS = 10_000
 _RESULTS: tuple[Any, ...] = (ExperimentUnit, UnitTotal, UnitDay, PositionTotal)
 
 
@@ -62,17 +63,18 @@ def measured(session: Session) -> dict[tuple[str, int], Measured]:
     return result
 
 
-def roll_up(database: Database, *, batch: int = BATCH) -> int:
-    """Recompute all units that are marked; returns how many units that were."""
+def roll_up(database: Database, *, batch: int = BATCH, most: int | None = None) -> int:
+    """Recompute units that are marked, all or about `most`; returns how many units that were."""
     done = 0
-    while True:
+    while most is None or done < most:
         try:
             units = _one_batch(database, batch)
         except _Overtaken:
             continue
         if not units:
-            return done
+            break
         done += units
+    return done
 
 
 def mark_all(session: Session, experiment: str) -> int:
@@ -94,19 +96,29 @@ def _one_batch(database: Database, batch: int) -> int:
         units = list(dict.fromkeys(units))
         if not units:
             return 0
-        marks = session.scalars(select(DirtyUnit.id).where(DirtyUnit.unit_id.in_(units))).all()
+        marks = session.scalars(select(DirtyUnit.id).where(DirtyUnit.unit_id.in_(units)).order_by(DirtyUnit.id)).all()
         rows = _compute(session, units)
     with database.write() as session:
-        deleted = rows_changed(session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(marks))))
-        if deleted != len(marks):
-            session.rollback()
-            raise _Overtaken
+        for part in _portions(marks):
+            # Locked in their order, so that two workers never hold each other up; not there: another was faster.
+            mine = select(DirtyUnit.id).where(DirtyUnit.id.in_(part)).order_by(DirtyUnit.id).with_for_update()
+            if len(session.scalars(mine).all()) != len(part):
+                session.rollback()
+                raise _Overtaken
+        for part in _portions(marks):
+            session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(part)))
         for table in _RESULTS:
             session.execute(delete(table).where(table.unit_id.in_(units)))
         for table, new in zip(_RESULTS, (rows.units, rows.totals, rows.days, rows.positions), strict=True):
             if new:
                 session.execute(insert(table), new)
     return len(units)
+
+
+def _portions(marks: Sequence[int]) -> Iterator[Sequence[int]]:
+    """A busy unit may have more marks than a statement may have parameters."""
+    for start in range(0, len(marks), _MOST_PARAMETERS):
+        yield marks[start : start + _MOST_PARAMETERS]
 
 
 def _compute(session: Session, units: Sequence[str]) -> _Rows:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,9 @@ from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
 _SERVED = frozenset({"draft", "running", "paused"})
 
 log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 30.0
+_NEW_ALIASES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ class Serving:
         phases: experiment -> arm -> phase, of experiments and holdouts that were started.
         sticky: running experiments that keep people where they are -> their phase.
         changed_at: when the configuration last changed.
+        aliases, new_aliases: id -> canonical id; in two parts, so that a new one does not mean to copy them all.
+        aliases_version: which aliases these are.
+        unusable: whether a model in use could not be loaded.
     """
 
     version: int
@@ -77,13 +83,17 @@ class Serving:
     keys: Mapping[str, Key]
     phases: Mapping[str, Mapping[str, int]]
     available: frozenset[str]
+    aliases_version: int = 0
+    unusable: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     sticky: Mapping[str, int] = field(default_factory=dict)
     changed_at: datetime | None = None
+    new_aliases: Mapping[str, str] = field(default_factory=dict)
 
     def canonical(self, user_id: str) -> str:
         """The person behind an id."""
-        return self.aliases.get(user_id, user_id)
+        found = self.aliases.get(user_id)
+        return found if found is not None else self.new_aliases.get(user_id, user_id)
 
     def arms_of(self, experiment: str) -> Mapping[str, int]:
         """Arm -> phase of an experiment that was started; empty when there is none of this key."""
@@ -101,12 +111,12 @@ class Live:
         self._poll = poll_seconds
         self._serving: Serving | None = None
         self._loaded_models: dict[str, Strategy] = {}
-        self._aliases: dict[str, str] = {}
         self._last_alias = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._confirmed = 0.0
+        self._loaded = 0.0
 
     @property
     def current(self) -> Serving:
@@ -127,35 +137,54 @@ class Live:
         """Look for a newer configuration and take it; True when there was one. Database errors are raised."""
         with self._lock, self._database.read() as session:
             row = session.execute(
-                select(Configuration.version, Configuration.catalogue_version).where(Configuration.id == 1)
+                select(Configuration.version, Configuration.catalogue_version, Configuration.aliases_version).where(
+                    Configuration.id == 1
+                )
             ).one_or_none()
             if row is None:
                 raise FlowError("the database has not been set up: run `reclift migrate`")
-            version, catalogue_version = row
-            self._load_aliases(session)
-            before = self._serving
-            if before is not None and (before.version, before.catalogue_version) == (version, catalogue_version):
-                self._confirmed = time.monotonic()
-                return False
-            if before is None or before.catalogue_version != catalogue_version:
+            version, catalogue_version, aliases_version = row
+            before = serving = self._serving
+            if serving is None or serving.catalogue_version != catalogue_version:
                 available = frozenset(session.scalars(select(ItemRow.item_id).where(ItemRow.available)))
             else:
-                available = before.available
-            if before is not None and before.version == version:
-                serving = replace(before, catalogue_version=catalogue_version, available=available)
-            else:
+                available = serving.available
+            if serving is None or serving.version != version or self._try_again(serving):
                 serving = self._load(session, version, catalogue_version, available)
+                if before is not None:
+                    serving = replace(
+                        serving,
+                        aliases=before.aliases,
+                        new_aliases=before.new_aliases,
+                        aliases_version=before.aliases_version,
+                    )
+            elif serving.catalogue_version != catalogue_version:
+                serving = replace(serving, catalogue_version=catalogue_version, available=available)
+            if serving.aliases_version != aliases_version:
+                serving = self._with_aliases(session, serving, aliases_version)
             self._serving = serving
             self._confirmed = time.monotonic()
-            return True
+            return serving is not before
 
-    def _load_aliases(self, session: Session) -> None:
+    def _try_again(self, serving: Serving) -> bool:
+        """A model that could not be loaded may have been on its way: a shared folder is not always as quick."""
+        return serving.unusable and time.monotonic() - self._loaded >= _RETRY_SECONDS
+
+    def _with_aliases(self, session: Session, serving: Serving, aliases_version: int) -> Serving:
         rows = session.execute(
             select(Alias.id, Alias.alias, Alias.unit_id).where(Alias.id > self._last_alias).order_by(Alias.id)
-        )
-        for number, alias, unit in rows:
-            self._aliases[alias] = unit
-            self._last_alias = number
+        ).all()
+        everything, fresh = serving.aliases, {**serving.new_aliases, **{alias: unit for _, alias, unit in rows}}
+        count = session.scalar(select(func.count()).select_from(Alias)) or 0
+        if count != len(everything) + len(fresh):
+            # Some were erased.
+            rows = session.execute(select(Alias.id, Alias.alias, Alias.unit_id).order_by(Alias.id)).all()
+            everything, fresh = {alias: unit for _, alias, unit in rows}, {}
+        elif len(fresh) > max(_NEW_ALIASES, len(everything) // 10):
+            everything, fresh = {**everything, **fresh}, {}
+        if rows:
+            self._last_alias = rows[-1].id
+        return replace(serving, aliases=everything, new_aliases=fresh, aliases_version=aliases_version)
 
     def _load(self, session: Session, version: int, catalogue_version: int, available: frozenset[str]) -> Serving:
         active: dict[tuple[str, str], Served] = {}
@@ -166,11 +195,20 @@ class Live:
         experiment_rows = session.scalars(
             select(ExperimentRow).order_by(ExperimentRow.started_at, ExperimentRow.id)
         ).all()
-        pinned = {(arm.strategy, arm.model) for row in experiment_rows for arm in row.arms if arm.model is not None}
+        pinned = {
+            (arm.strategy, arm.model)
+            for row in experiment_rows
+            for arm in row.arms
+            if arm.model is not None and row.status in {"running", "paused"}
+        }
+        unusable = False
         for row in rows:
             used = (row.active and (row.strategy, row.fingerprint) in wanted) or (row.strategy, row.version) in pinned
-            served = self._restore(row, kept) if used else None
+            if not used:
+                continue
+            served = self._restore(row, kept)
             if served is None:
+                unusable = True
                 continue
             by_version[row.strategy, row.version] = served
             if row.active:
@@ -181,8 +219,8 @@ class Live:
                 return by_version.get((strategy, model), Served(strategy, None, None))
             try:
                 mark = models.fingerprint(models.complete(self._registry, strategy, params))
-            except StrategyError as error:
-                log.warning("strategy_unusable", strategy=strategy, reason=str(error))
+            except Exception as error:  # noqa: BLE001 (a strategy is foreign code; it may not even load)
+                log.warning("strategy_unusable", strategy=strategy, reason=f"{type(error).__name__}: {error}")
                 return Served(strategy, None, None)
             return active.get((strategy, mark), Served(strategy, None, None))
 
@@ -209,6 +247,7 @@ class Live:
             row.key: {arm.key: row.phase for arm in row.arms} for row in experiment_rows if row.started_at is not None
         }
         self._loaded_models = kept
+        self._loaded = time.monotonic()
         return Serving(
             version=version,
             catalogue_version=catalogue_version,
@@ -219,9 +258,9 @@ class Live:
             keys=keys,
             phases=phases,
             available=available,
-            aliases=self._aliases,
             sticky={row.key: row.phase for row in experiment_rows if row.sticky and row.status == "running"},
             changed_at=session.scalar(select(Configuration.changed_at).where(Configuration.id == 1)),
+            unusable=unusable,
         )
 
     def _restore(self, row: ModelRow, kept: dict[str, Strategy]) -> Served | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from reclift.domain.events import MICROS
 from reclift.flows import models
 from reclift.flows.clock import now, to_datetime
 from reclift.flows.errors import NotFound
+from reclift.flows.guard import checked
 from reclift.storage.artifacts import Artifacts
 from reclift.storage.database import Database
 from reclift.storage.tables import EventRow, ItemRow, ModelRow, Profile
@@ -39,7 +42,7 @@ def load_dataset(
     item_index: dict[str, int] = {}
     items: list[Item] = []
     with database.read() as session:
-        for row in session.scalars(select(ItemRow).order_by(ItemRow.item_id)).yield_per(5_000):
+        for row in session.scalars(select(ItemRow).order_by(ItemRow.item_id).execution_options(yield_per=5_000)):
             item_index[row.item_id] = len(items)
             items.append(
                 Item(row.item_id, row.title, row.description, row.category, row.price, row.attributes, row.available)
@@ -52,38 +55,41 @@ def load_dataset(
             query = query.where(EventRow.at <= until)
         if since is not None:
             query = query.where(EventRow.at >= since)
-        rows: list[tuple[int, int, float, float, float]] = []
-        for unit, known_item, kind, value, at in session.execute(
-            query.order_by(EventRow.at, EventRow.event_id)
-        ).yield_per(20_000):
+        columns = _Columns()
+        # Straight into arrays, a portion at a time: a million interactions are not a million tuples.
+        found = session.execute(query.order_by(EventRow.at, EventRow.event_id).execution_options(yield_per=20_000))
+        for unit, known_item, kind, value, at in found:
             item = str(known_item)  # never null: the query says so
             column = item_index.get(item)
             if column is None:
                 column = item_index[item] = len(items)
                 # Met in events but not in the catalogue: learnt from, never shown.
                 items.append(Item(item, available=False))
-            rows.append(
-                (
-                    users.setdefault(unit, len(users)),
-                    column,
-                    weights[kind],
-                    np.nan if value is None else value,
-                    at / MICROS,
-                )
-            )
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), 5)
+            columns.users.append(users.setdefault(unit, len(users)))
+            columns.items.append(column)
+            columns.weights.append(weights[kind])
+            columns.values.append(np.nan if value is None else value)
+            columns.times.append(at / MICROS)
     return Dataset(
         user_ids=np.array(list(users), dtype=np.str_),
         item_ids=np.array([item.item_id for item in items], dtype=np.str_),
         items=items,
-        users=table[:, 0].astype(np.int32),
-        columns=table[:, 1].astype(np.int32),
-        weights=table[:, 2].astype(np.float32),
-        values=table[:, 3].astype(np.float32),
-        times=table[:, 4].copy(),
-        until=float(table[-1, 4]) if rows else 0.0,
+        users=np.array(columns.users, dtype=np.int32),
+        columns=np.array(columns.items, dtype=np.int32),
+        weights=np.array(columns.weights, dtype=np.float32),
+        values=np.array(columns.values, dtype=np.float32),
+        times=np.array(columns.times, dtype=np.float64),
+        until=columns.times[-1] if columns.times else 0.0,
         user_attributes=attributes,
     )
+
+
+class _Columns:
+    """Interactions as they come in, eight bytes or less a number."""
+
+    def __init__(self) -> None:
+        self.users, self.items = array("i"), array("i")
+        self.weights, self.values, self.times = array("f"), array("f"), array("d")
 
 
 def check(model: Strategy, data: Dataset, k: int = 10) -> str | None:
@@ -96,11 +102,9 @@ def check(model: Strategy, data: Dataset, k: int = 10) -> str | None:
     for history in histories:
         query = Query(k=k, user_id="check", history=history, context_items=available[:1], seed=1, now=data.until)
         try:
-            answer = model.recommend(query)
+            answer = checked(model.recommend(query))
         except Exception as error:  # noqa: BLE001 (a strategy is foreign code; whatever it raises makes it unsound)
             return f"it raises {type(error).__name__}: {error}"
-        if any(not np.isfinite(scored.score) for scored in answer):
-            return "it gives scores that are not finite"
         answered += bool(answer)
     return None if answered else "it recommends nothing to anybody"
 
@@ -112,7 +116,7 @@ def _history(data: Dataset, user: int) -> tuple[Signal, ...]:
     )
 
 
-def train(  # noqa: PLR0915 (one story from row to activation, told in order)
+def train(
     database: Database,
     registry: Registry,
     artifacts: Artifacts,
@@ -136,50 +140,83 @@ def train(  # noqa: PLR0915 (one story from row to activation, told in order)
     with database.write() as session:
         model_id = models.begin(session, strategy, full).id
     started = time.perf_counter()
-    name: str | None = None
-    size: int | None = None
-    error: str | None = None
-    state = "ready"
+    fitted = _Fitted()
     try:
-        progress(0.0, "reading events and items")
-        if data is None:
-            data = load_dataset(database, weights)
-        progress(0.1, f"fitting {strategy} on {len(data):,} interactions")
-        fitted = kind.fit(
-            data, parse_parameters(strategy, kind, full), lambda share, what: progress(0.1 + 0.8 * share, what)
-        )
-        error = check(fitted, data)
-        if error is None:
-            progress(0.95, "saving")
-            with database.read() as session:
-                row = session.get_one(ModelRow, model_id)
-                name = f"{strategy}-{row.version}"
-            artifacts.remove(name)
-            size = artifacts.save(name, fitted.state())
-            error = check(kind.restore(artifacts.load(name), parse_parameters(strategy, kind, full)), data)
-        if error is not None:
-            state = "rejected"
+        with models.alive(database, model_id):
+            _fit(fitted, database, artifacts, kind, strategy, full, model_id, weights, progress, data)
     except StrategyError as failure:
-        state, error = "failed", str(failure)
+        fitted.state, fitted.error = "failed", str(failure)
     except Exception as failure:
+        _discard(fitted, artifacts)
         with database.write() as session:
-            session.get_one(ModelRow, model_id).state = "failed"
-            session.get_one(ModelRow, model_id).error = f"{type(failure).__name__}: {failure}"
+            row = session.get_one(ModelRow, model_id)
+            row.state, row.error = "failed", f"{type(failure).__name__}: {failure}"
+            models.prune(session, keep)
         raise
+    if fitted.state != "ready":
+        _discard(fitted, artifacts)
     with database.write() as session:
         row = session.get_one(ModelRow, model_id)
-        row.state, row.error, row.artifact, row.size_bytes = state, error, name, size
+        row.state, row.error, row.artifact, row.size_bytes = fitted.state, fitted.error, fitted.name, fitted.size
         row.trained_at, row.seconds = now(), time.perf_counter() - started
-        if data is not None:
-            row.users, row.items = data.shape
-            row.interactions = len(data)
-            row.data_until = to_datetime(round(data.until * MICROS)) if len(data) else None
+        if fitted.data is not None:
+            row.users, row.items = fitted.data.shape
+            row.interactions = len(fitted.data)
+            row.data_until = to_datetime(round(fitted.data.until * MICROS)) if len(fitted.data) else None
         session.flush()
-        if state == "ready":
+        if fitted.state == "ready":
             models.activate(session, model_id, actor)
         stale = models.prune(session, keep)
         result = models.view(row)
     for artifact in stale:
         artifacts.remove(artifact)
-    log.info("trained", model=result["model"], state=state, seconds=result["seconds"], reason=error)
+    log.info("trained", model=result["model"], state=fitted.state, seconds=result["seconds"], reason=fitted.error)
     return result
+
+
+@dataclass(slots=True)
+class _Fitted:
+    """What has become of a training so far."""
+
+    state: str = "ready"
+    error: str | None = None
+    name: str | None = None
+    size: int | None = None
+    data: Dataset | None = None
+
+
+def _fit(
+    fitted: _Fitted,
+    database: Database,
+    artifacts: Artifacts,
+    kind: type[Strategy],
+    strategy: str,
+    full: Mapping[str, Any],
+    model_id: int,
+    weights: Mapping[str, float],
+    progress: Progress,
+    data: Dataset | None,
+) -> None:
+    """Read, fit, check, save, and check what was saved."""
+    progress(0.0, "reading events and items")
+    fitted.data = data = load_dataset(database, weights) if data is None else data
+    progress(0.1, f"fitting {strategy} on {len(data):,} interactions")
+    model = kind.fit(
+        data, parse_parameters(strategy, kind, full), lambda share, what: progress(0.1 + 0.8 * share, what)
+    )
+    fitted.error = check(model, data)
+    if fitted.error is None:
+        progress(0.95, "saving")
+        with database.read() as session:
+            fitted.name = f"{strategy}-{session.get_one(ModelRow, model_id).version}"
+        artifacts.remove(fitted.name)
+        fitted.size = artifacts.save(fitted.name, model.state())
+        fitted.error = check(kind.restore(artifacts.load(fitted.name), parse_parameters(strategy, kind, full)), data)
+    if fitted.error is not None:
+        fitted.state = "rejected"
+
+
+def _discard(fitted: _Fitted, artifacts: Artifacts) -> None:
+    if fitted.name is not None:
+        artifacts.remove(fitted.name)
+        fitted.name = fitted.size = None

@@ -17,7 +17,9 @@ FIXED_FIELDS = (
 
 
 class Attempts:
-    """Runs computations and keeps the reason of each that cannot be done, by the fields it would have filled."""
+    """Runs computations and keeps the reason of each that cannot be done, by the fields it would have
+    filled; a field's first reason stays.
+    """
 
     def __init__(self) -> None:
         self.reasons: dict[str, Reason] = {}
@@ -27,7 +29,7 @@ class Attempts:
         try:
             return compute()
         except CannotCompute as impossible:
-            self.reasons |= dict.fromkeys(names, impossible.reason)
+            self.reasons = dict.fromkeys(names, impossible.reason) | self.reasons
             return None
 
     def all_fields(self, compute: Callable[[], T]) -> T | None:

@@ -111,9 +111,6 @@ def beta_reading(
     """
     a = _posterior(control, prior)
     b = _posterior(treatment, prior)
-    t, weight = _nodes(_edges(a, b))
-    sf_a, sf_b = special.betaincc(*a, t), special.betaincc(*b, t)
-    mass = weight * _density(a, t)
     distributions = _Distributions(a, b)
     mean_a, mean_b = a[0] / (a[0] + a[1]), b[0] / (b[0] + b[1])
     reach = z_quantile(level) * sqrt(_variance(a) + _variance(b))
@@ -126,13 +123,26 @@ def beta_reading(
         _solve(distributions.lift, tail, max(-0.99, (mean_b + sign * reach) / mean_a - 1.0), reach / mean_a)
         for tail, sign in zip(tails, (-1, 1), strict=True)
     ]
-    reading = Reading(
-        chance=min(1.0, float(mass @ sf_b) / float(mass.sum())),
-        loss=float(weight @ (special.betainc(*b, t) * sf_a)),
-        loss_control=float(weight @ (special.betainc(*a, t) * sf_b)),
-        interval=Interval(*difference),
-    )
-    return BetaReading(reading, Interval(*lift))
+    chance, loss, loss_control = _risks(a, b)
+    return BetaReading(Reading(chance, loss, loss_control, Interval(*difference)), Interval(*lift))
+
+
+def _risks(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float, float]:
+    """Chance that b > a, and the expected losses of choosing b and a.
+
+    The smaller loss is integrated, so that it keeps its digits; the other one is that plus the difference of the means,
+    since E[max(0, b - a)] - E[max(0, a - b)] = E[b - a].
+    """
+    gain = b[0] / (b[0] + b[1]) - a[0] / (a[0] + a[1])
+    better, worse = (b, a) if gain >= 0 else (a, b)
+    t, weight = _nodes(_edges(a, b))
+    below = special.betainc(*better, t)
+    mass = weight * _density(worse, t)
+    behind = float(mass @ below) / float(mass.sum())
+    small = float(weight @ (below * special.betaincc(*worse, t)))
+    if gain >= 0:
+        return 1.0 - behind, small, small + gain
+    return behind, small - gain, small
 
 
 def _posterior(arm: tuple[float, float], prior: BetaPrior) -> tuple[float, float]:
@@ -191,7 +201,7 @@ class _Distributions:
         return self._masses(np.unique(np.concatenate([self.edges, inside]))) if inside else self.whole
 
 
-_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(12)
+_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(10)
 _CUTS = (1e-15, 1e-7, 1e-3, 0.1, 0.5)
 """Quantiles between which the quadrature is laid, in both tails of each posterior."""
 

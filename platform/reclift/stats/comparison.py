@@ -13,7 +13,7 @@ from reclift.stats.cuped import Adjusted
 from reclift.stats.cuped import cuped as adjust_by_the_past
 from reclift.stats.estimate import Estimate
 from reclift.stats.lift import Effect, base_is_weak
-from reclift.stats.mean import mean, proportion
+from reclift.stats.mean import as_counts, mean, proportion
 from reclift.stats.posterior import read_beta
 from reclift.stats.ratio import ratio
 from reclift.stats.readings import plain_effect, read_comparison
@@ -136,12 +136,11 @@ def compare(
         return comparison
     few = False
     if kind == "proportion" and adjusted is None:
-        few = binary.has_few(control, treatment)
+        a, b = as_counts(control), as_counts(treatment)
+        few = binary.has_few(a, b)
         if few:
-            comparison = binary.read_few(comparison, control, treatment)
-        reading = read_beta(
-            control, treatment, rate_prior or bayes.BetaPrior(), level, higher_is_better=higher_is_better
-        )
+            comparison = binary.read_few(comparison, a, b)
+        reading = read_beta(a, b, rate_prior or bayes.BetaPrior(), level, higher_is_better=higher_is_better)
         comparison = replace(comparison, bayesian=reading)
     warnings = _warnings(comparison, basis, min(control.units, treatment.units), few=few)
     return replace(comparison, warnings=tuple(warnings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -11,6 +12,10 @@ import numpy as np
 import orjson
 
 from reclift.strategy import State
+
+_FORMAT = 1
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_KEY_RULE = "its name must be 1-100 of letters, digits, _, . and -, not beginning with . or -: it becomes a file's name"
 
 
 class ArtifactError(Exception):
@@ -54,11 +59,13 @@ class FolderArtifacts:
         try:
             shapes: dict[str, Any] = {}
             for key, array in state.arrays.items():
+                if not _KEY.fullmatch(key):
+                    raise ArtifactError(f"array {key!r} of {name}: {_KEY_RULE}")
                 if array.dtype.hasobject:
                     raise ArtifactError(f"array {key!r} of {name} holds Python objects; use plain data types")
-                np.save(building / f"{key}.npy", np.ascontiguousarray(array), allow_pickle=False)
+                np.save(building / f"{key}.npy", np.asarray(array, order="C"), allow_pickle=False)
                 shapes[key] = {"shape": list(array.shape), "dtype": array.dtype.str}
-            manifest = {"format": 1, "arrays": shapes, "meta": dict(state.meta)}
+            manifest = {"format": _FORMAT, "arrays": shapes, "meta": dict(state.meta)}
             (building / "state.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_SERIALIZE_NUMPY))
             size = sum(path.stat().st_size for path in building.iterdir())
             building.rename(target)
@@ -72,8 +79,12 @@ class FolderArtifacts:
         folder = self._path(name)
         try:
             manifest = orjson.loads((folder / "state.json").read_bytes())
-            arrays = {}
+            if manifest["format"] != _FORMAT:
+                raise ArtifactError(f"artifact {name} has format {manifest['format']!r}; this version reads {_FORMAT}")
+            meta, arrays = dict(manifest["meta"]), {}
             for key, expected in manifest["arrays"].items():
+                if not _KEY.fullmatch(key):
+                    raise ArtifactError(f"array {key!r} of {name}: {_KEY_RULE}")
                 path = folder / f"{key}.npy"
                 # An empty array cannot be mapped.
                 mode: Literal["r"] | None = None if 0 in expected["shape"] else "r"
@@ -83,9 +94,9 @@ class FolderArtifacts:
                         f"artifact {name}: {key}.npy is {array.dtype.str}{list(array.shape)}, not {expected}"
                     )
                 arrays[key] = array
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(f"artifact {name} is missing or broken: {error}") from error
-        return State(arrays=arrays, meta=manifest["meta"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError) as error:
+            raise ArtifactError(f"artifact {name} is missing or broken: {type(error).__name__}: {error}") from error
+        return State(arrays=arrays, meta=meta)
 
     def remove(self, name: str) -> None:
         """Delete the folder. Processes that have it mapped keep reading until they let go."""

@@ -23,12 +23,14 @@ def _dumps(value: Any) -> str:
 class Database:
     """An engine with sessions for reading and for writing. Nothing connects before the first use.
 
-    On SQLite a writing session begins with `BEGIN IMMEDIATE`: it waits for its turn at the start instead of failing
-    in the middle, when a reader would have to become a writer.
+    A reading session sees one moment, whatever others commit meanwhile: a report's counts and sums must belong
+    together (a snapshot on SQLite, REPEATABLE READ on PostgreSQL). On SQLite a writing session begins with
+    `BEGIN IMMEDIATE`: it waits for its turn at the start instead of failing in the middle, when a reader would have to
+    become a writer.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        """`url` is SQLAlchemy's; `postgres://` and `postgresql://` use psycopg 3."""
+        """`url` is SQLAlchemy's; `postgres://` and `postgresql://` use psycopg 3. `ValueError` for SQLite in memory."""
         parsed = make_url(url)
         if parsed.drivername in {"postgres", "postgresql"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
@@ -36,8 +38,9 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
         if self.is_sqlite:
-            if parsed.database and parsed.database != ":memory:":
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            if not parsed.database or parsed.database == ":memory:":
+                raise ValueError(f"database {url!r}: SQLite needs a file, because processes and threads share it")
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": 30, "check_same_thread": False}
             options["pool_size"] = pool_size
             options["max_overflow"] = 50
@@ -51,12 +54,13 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        self._read = sessionmaker(self.engine, expire_on_commit=False)
+        one_moment = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._read = sessionmaker(self.engine.execution_options(**one_moment), expire_on_commit=False)
         self._write = sessionmaker(self.engine.execution_options(**{_WRITE: True}), expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reading; nothing is committed."""
+        """A session for reading, at one moment; nothing is committed."""
         with self._read() as session:
             yield session
 
@@ -70,6 +74,12 @@ class Database:
     def connection(self) -> Iterator[Connection]:
         """A bare connection in a writing transaction, for bulk work."""
         with self.engine.execution_options(**{_WRITE: True}).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def connection_outside_transaction(self) -> Iterator[Connection]:
+        """A bare connection for writing whose transaction the caller begins."""
+        with self.engine.execution_options(**{_WRITE: True}).connect() as connection:
             yield connection
 
     def dispose(self) -> None:

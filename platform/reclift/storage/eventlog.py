@@ -51,6 +51,7 @@ class EventLog:
         self._sinks = tuple(sinks)
         self.taken: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     def append(self, facts: Facts) -> Receipt:
         """Keep a batch. `SinkUnavailable` when no sink took it: then nothing is acknowledged."""
@@ -61,13 +62,17 @@ class EventLog:
             try:
                 receipt = sink.append(facts)
             except SinkUnavailable as error:
-                self.refused[sink.name] += len(facts)
+                self._count(self.refused, sink, facts)
                 reasons.append(f"{sink.name}: {error}")
                 log.warning("sink_unavailable", sink=sink.name, facts=len(facts), reason=str(error))
             else:
-                self.taken[sink.name] += len(facts)
+                self._count(self.taken, sink, facts)
                 return receipt
         raise SinkUnavailable("; ".join(reasons) or "the event log has no sink")
+
+    def _count(self, counter: Counter[str], sink: Sink, facts: Facts) -> None:
+        with self._counting:
+            counter[sink.name] += len(facts)
 
 
 Work = TypeVar("Work")
@@ -122,11 +127,20 @@ class GroupCommit(Generic[Work, Result]):
     def _lead(self) -> None:
         with self._mutex:
             tickets, self._waiting = self._waiting, []
+        results: list[Result | Exception] = []
         try:
             results = self._commit([ticket.work for ticket in tickets])
         except Exception as error:  # noqa: BLE001 (handed to every waiting thread)
             results = [error] * len(tickets)
-        for ticket, result in zip(tickets, results, strict=True):
+        finally:
+            # Whatever happened (the leader's thread may have been told to exit), nobody waits for nothing.
+            unknown = [SinkUnavailable("it is not known whether the batch was committed")]
+            results += unknown * (len(tickets) - len(results))
+            self._tell(tickets, results)
+
+    @staticmethod
+    def _tell(tickets: list[_Ticket[Work, Result]], results: list[Result | Exception]) -> None:
+        for ticket, result in zip(tickets, results, strict=False):
             if isinstance(result, Exception):
                 ticket.error = result
             else:

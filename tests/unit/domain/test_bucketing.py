@@ -5,8 +5,10 @@ from growthbook.core import gbhash
 from reclift.domain.bucketing import (
     BUCKETS,
     BucketTable,
+    HashBank,
     SeededHash,
     _code_units_portably,
+    bucket_of,
     bucket_ranges,
     code_units,
     first_bucket,
@@ -37,7 +39,21 @@ def test_published_values_of_fnv1a():
 @pytest.mark.parametrize("text", TEXTS)
 def test_precomputed_hashes_equal_the_plain_ones(text):
     assert SeededHash("home-recs")(text) == hash_v2("home-recs", text)
-    assert SeededHash("home-recs").bucket(code_units(text)) / BUCKETS == hash_v2("home-recs", text)
+    seeds = ["home-recs", "", "layer:日本", *(f"exp-{i}" for i in range(50))]
+    expected = [round(hash_v2(seed, text) * BUCKETS) for seed in seeds]
+    assert [SeededHash(seed).bucket(code_units(text)) for seed in seeds] == expected
+    assert HashBank(seeds).buckets(code_units(text)) == expected
+
+
+@pytest.mark.parametrize("first", [0, 7, 42, 999, 1234, 9_999, 10_000, 99_999, 123_456, 999_999_999, 4_294_967_295])
+def test_the_second_hash_is_right_for_numbers_of_every_length(first):
+    expected = fnv1a32(str(first)) % BUCKETS
+    assert bucket_of(first) == expected
+    one, many = SeededHash(""), HashBank(["", "x"])
+    one.state = first  # hashing an empty value leaves the state as it is
+    many._states[:] = first
+    assert one.bucket(b"") == expected
+    assert many.buckets(b"") == [expected, expected]
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -16,7 +16,9 @@ STAFF = frozenset({"u1", "u2"})
     [
         ({}, EVERYONE),
         ({"x": "a"}, {"x": {"$eq": "a"}}),
-        ({"x": None}, {"x": {"$eq": None}}),
+        ({"x": None}, {"x": None}),
+        ({"x": {"$eq": None}}, {"x": None}),
+        ({"x": {"$ne": False}}, {"$nor": [{"x": {"$eq": False}}]}),
         ({"x": [1, 2]}, {"x": [1, 2]}),
         ({"x": {"$vlt": "1.0"}}, {"x": {"$type": "string", "$vlt": "1.0"}}),
         ({"x": {"$vne": "1.0"}}, {"$nor": [{"x": {"$type": "string", "$veq": "1.0"}}]}),

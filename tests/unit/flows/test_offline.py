@@ -205,3 +205,13 @@ def test_new_users_are_known_by_their_first_interactions_only():
     assert Split.new_users(data, 0.2, history=0, seed=2).histories() == [()] * 12
     with pytest.raises(ValueError, match="history=-1"):
         Split.new_users(data, history=-1)
+
+
+def test_diversity_looks_at_titles_where_nothing_else_describes_items():
+    data = Dataset.from_rows(
+        [("a", "x", 1.0, 1.0), ("b", "z", 1.0, 9.0)],
+        [Item("x"), Item("y", title="red cup"), Item("z", title="red pot")],
+    )
+    split = Split.temporal(data, 0.5)
+    found = evaluate(split, [Candidate("popular", Popularity)], Settings(ks=(3,)))
+    assert found.results[0].metrics[3]["diversity"].value == pytest.approx(0.5)

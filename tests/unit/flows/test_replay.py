@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reclift.flows.replay import facts_of, play, reactions, request_of
+from reclift.flows.replay import facts_of, play, reactions, request_of, view_id
 from reclift.flows.replay_visits import Person, Rating, Visit, people_of, plan_visits
 
 ANA = Person("ana", [Rating("a", 5, 10), Rating("b", 4, 20), Rating("c", 2, 30), Rating("d", 4, 9_000)], {"age": 30})
@@ -108,7 +108,8 @@ class TestReactions:
         assert not reactions(visit(1), answer("b"), had)
 
     def test_ratings_are_reported_as_they_were(self) -> None:
-        (event,) = facts_of(visit(3))
+        view, event = facts_of(visit(3))
+        assert (view["type"], view["event_id"], view["user_id"]) == ("page_view", view_id(visit(3)), "ana")
         assert (event["type"], event["item_id"], event["value"]) == ("rating", "d", 4)
         assert event["timestamp"] == "1970-01-01T02:30:00Z"
         assert "recommendation_id" not in event
@@ -184,6 +185,17 @@ class TestPlay:
         with pytest.raises(ConnectionError, match="gone"):
             play(visits, lambda: shop, threads=4)
         assert len(shop.log) < len(visits) / 2
+
+    def test_every_visit_is_on_record_with_all_its_events(self) -> None:
+        shop = Shop(["i3", "i9", "i4"])
+        visits = plan_visits(crowd(10, 20), size=4, item_placement="item")
+        play(visits, lambda: shop)
+        for call, events in shop.log:
+            if call == "events":
+                on_record = {event["event_id"] for event in events}
+                for event in events:
+                    assert f"{event['properties']['replay']}-page_view" in on_record
+        assert sum(event["type"] == "page_view" for event in shop.events) == len(visits)
 
     def test_calls_are_not_too_large(self) -> None:
         shop = Shop(["i3"])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from reclift.strategy import Dataset, Item, Query, Signal
+from strategies import content
 from strategies.content import Content
 from strategies.content_features import BANDS, item_vectors, words
 from tests.unit.strategies.helpers import quiet, scores
@@ -116,3 +117,15 @@ def test_thin_histories_lean_on_what_everybody_likes():
     seen = frozenset(item.item_id for item in ITEMS if item.item_id.startswith("green") or "plate" in item.item_id)
     answer = fit(rows, prior=1.0).recommend(Query(4, history=one, exclude=seen))
     assert all(s.item_id.startswith("blue") for s in answer)
+
+
+def test_common_features_count_as_much_in_full_columns_as_in_sparse_ones(monkeypatch):
+    history = (Signal("red-cup-0", 1.0, 0.0), Signal("blue-pot-1", 2.0, 1.0))
+    answers = []
+    for most in (0, 3, 64):
+        monkeypatch.setattr(content, "MOST_COMMON", most)
+        fitted = fit()
+        assert len(fitted.state().arrays["common"]) == min(most, len(fitted.state().arrays["features"]))
+        answers.append(scores(fitted.recommend(Query(100, history=history))))
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+    assert answers[0] == pytest.approx(answers[2], abs=1e-6)

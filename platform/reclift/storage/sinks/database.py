@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+import structlog
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reclift.domain.events import Facts
@@ -12,8 +13,11 @@ from reclift.storage.database import Database
 from reclift.storage.eventlog import GroupCommit, Poison, SinkUnavailable
 from reclift.storage.facts import Receipt, write_facts
 
-_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+log = structlog.get_logger(__name__)
+
 _REST_SECONDS = 1.0
+_TOGETHER = frozenset({"40P01", "40001"})
+"""PostgreSQL's codes for a deadlock and a serialisation failure: nothing is wrong, it only has to be tried again."""
 
 
 class DatabaseSink:
@@ -37,9 +41,9 @@ class DatabaseSink:
         try:
             with self._database.connection() as connection:
                 return [write_facts(connection, facts) for facts in batches]
-        except _AWAY as error:
-            return [self._away(error)] * len(batches)
-        except DBAPIError:
+        except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
+            if _is_away(error):
+                return [self._away(error)] * len(batches)
             # One batch cannot be written: each for itself, so that only the guilty one fails.
             return [self._alone(facts) for facts in batches]
 
@@ -47,11 +51,35 @@ class DatabaseSink:
         try:
             with self._database.connection() as connection:
                 return write_facts(connection, facts)
-        except _AWAY as error:
-            return self._away(error)
-        except DBAPIError as error:
-            return Poison(f"the database refuses the batch: {error.orig}")
+        except Exception as error:  # noqa: BLE001 (what is not the database's fault is the batch's)
+            if _is_away(error) or _is_conflict(error):
+                return self._away(error)
+            log.warning("batch_poisonous", facts=len(facts), reason=_reason(error))
+            return Poison(f"the database refuses the batch: {_reason(error)}")
 
     def _away(self, error: Exception) -> SinkUnavailable:
         self._rest_until = time.monotonic() + _REST_SECONDS
-        return SinkUnavailable(str(error).splitlines()[0])
+        return SinkUnavailable(_reason(error))
+
+
+def _is_conflict(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _TOGETHER
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database is at fault and not what was to be written.
+
+    Only values it cannot hold are the batch's fault. A database that is down, full, read-only, not migrated or that
+    lacks a permission is away: the facts are good and wait elsewhere.
+    """
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError) or isinstance(error, DataError | IntegrityError):
+        return False
+    if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) is None:
+        return False  # the driver's own: a type that it cannot send
+    return not _is_conflict(error)
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import uuid
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 _SUFFIX = ".jsonl"
 _ROTATE_BYTES = 8_000_000
+_TOGETHER = 500
+"""Facts that are drained in one transaction."""
 
 
 class SpoolSink:
@@ -40,36 +42,67 @@ class SpoolSink:
         self._group: GroupCommit[Facts, Receipt] = GroupCommit(self._commit)
 
     def append(self, facts: Facts) -> Receipt:
-        """Write and sync, together with whoever else is waiting."""
+        """Write and sync, together with whoever else is waiting. `Poison` when it cannot be written as JSON."""
         return self._group.run(facts)
 
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
+        lines = [_line(facts) for facts in batches]
+        data = b"".join(line for line in lines if isinstance(line, bytes))
         try:
-            file = self._open()
-            start = file.tell()
-            try:
-                for facts in batches:
-                    file.write(orjson.dumps(asdict(facts)) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(start)
-                raise
+            if data:
+                self._write(data)
         except OSError as error:
-            return [SinkUnavailable(f"the spool cannot be written: {error}")] * len(batches)
-        return [Receipt(len(facts)) for facts in batches]
+            refused = SinkUnavailable(f"the spool cannot be written: {error}")
+            return [line if isinstance(line, Exception) else refused for line in lines]
+        return [
+            line if isinstance(line, Exception) else Receipt(len(facts))
+            for line, facts in zip(lines, batches, strict=True)
+        ]
+
+    def _write(self, data: bytes) -> None:
+        file = self._open()
+        start = file.tell()
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            # What was written was not acknowledged. If it cannot be cut off either, at least nothing is written
+            # behind it: the file is left to be drained, and the next batch begins a new one.
+            with contextlib.suppress(OSError):
+                file.truncate(start)
+            self._close()
+            raise
 
     def _open(self) -> BinaryIO:
         if self._file is not None and self._file.tell() < _ROTATE_BYTES:
             return self._file
         self._close()
         self._folder.mkdir(parents=True, exist_ok=True)
-        if self.size() > self._max_bytes:
-            raise OSError(f"it holds more than {self._max_bytes} bytes")
-        file = (self._folder / f"{uuid.uuid4()}{_SUFFIX}").open("ab")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        waiting = self.size()
+        if waiting > self._max_bytes:
+            raise OSError(f"it holds {waiting} bytes already, the most is {self._max_bytes}")
+        path = self._folder / f"{uuid.uuid4()}{_SUFFIX}"
+        opening = path.with_suffix(".new")
+        file: BinaryIO = opening.open("ab", buffering=0)
+        try:
+            # Locked before it has the name by which drains find it: nobody can take it away before the first line.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            opening.rename(path)
+            self._sync_folder()
+        except OSError:
+            file.close()
+            raise
         self._file = file
         return file
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -78,42 +111,100 @@ class SpoolSink:
 
     def size(self) -> int:
         """Bytes that wait."""
-        return sum(path.stat().st_size for path in self._folder.glob(f"*{_SUFFIX}")) if self._folder.is_dir() else 0
+        total = 0
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):  # somebody drained it just now
+                total += path.stat().st_size
+        return total
 
     def drain(self, write: Callable[[Facts], object]) -> int:
         """Hand everything that waits to `write` and remove it; returns the number of facts.
 
         Stops at the first `SinkUnavailable`: what is left waits on. A torn last line was never acknowledged and is
-        dropped; a batch that can never be written is set aside in a `.poison` file and logged.
+        dropped; what can never be written is set aside in a `.poison` file and logged.
         """
-        if not self._folder.is_dir() or not any(self._folder.glob(f"*{_SUFFIX}")):
+        if not any(self._folder.glob(f"*{_SUFFIX}")):
             return 0
         self._group.run_alone(self._close)
         drained = 0
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            with path.open("rb") as file:
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                continue  # somebody else drained it
+            with file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
                 if not path.exists():
                     continue
-                for line in file:
-                    drained += self._drain_line(path, line, write)
+                for lines in _portions(file):
+                    drained += self._drain_lines(path, lines, write)
                 path.unlink()
         return drained
 
-    def _drain_line(self, path: Path, line: bytes, write: Callable[[Facts], object]) -> int:
+    def _drain_lines(self, path: Path, lines: list[bytes], write: Callable[[Facts], object]) -> int:
+        together = Facts()
+        good: list[tuple[bytes, Facts]] = []
+        for line in lines:
+            facts = self._parse(path, line)
+            if facts is not None:
+                good.append((line, facts))
+                together.extend(facts)
         try:
-            facts = Facts(**orjson.loads(line))
-        except (orjson.JSONDecodeError, TypeError):
-            log.warning("spool_line_torn", file=path.name, bytes=len(line))
-            return 0
+            if len(together):
+                write(together)
+        except Poison:
+            return sum(self._drain_alone(path, line, facts, write) for line, facts in good)
+        return len(together)
+
+    def _drain_alone(self, path: Path, line: bytes, facts: Facts, write: Callable[[Facts], object]) -> int:
         try:
             write(facts)
         except Poison as error:
-            log.error("spool_batch_poisonous", file=path.name, facts=len(facts), reason=str(error))
-            with path.with_suffix(".poison").open("ab") as aside:
-                aside.write(line)
+            self._set_aside(path, line, str(error))
             return 0
         return len(facts)
+
+    def _parse(self, path: Path, line: bytes) -> Facts | None:
+        try:
+            return Facts(**orjson.loads(line))
+        except (orjson.JSONDecodeError, TypeError) as error:
+            if line.endswith(b"\n"):
+                self._set_aside(path, line, str(error))
+            else:
+                log.warning("spool_line_torn", file=path.name, bytes=len(line))
+            return None
+
+    @staticmethod
+    def _set_aside(path: Path, line: bytes, reason: str) -> None:
+        log.error("spool_batch_poisonous", file=path.name, bytes=len(line), reason=reason)
+        with path.with_suffix(".poison").open("ab") as aside:
+            aside.write(line)
+            aside.flush()
+            os.fsync(aside.fileno())
+
+
+def _line(facts: Facts) -> bytes | Exception:
+    try:
+        return orjson.dumps(
+            {"events": facts.events, "impressions": facts.impressions, "exposures": facts.exposures},
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+    except orjson.JSONEncodeError as error:
+        return Poison(f"the batch cannot be written as JSON: {error}")
+
+
+def _portions(file: BinaryIO) -> Iterator[list[bytes]]:
+    """Lines in portions that are worth a transaction, without reading the whole file."""
+    lines: list[bytes] = []
+    weight = 0
+    for line in file:
+        lines.append(line)
+        weight += 1 + line.count(b'"unit_id"')
+        if weight >= _TOGETHER:
+            yield lines
+            lines, weight = [], 0
+    if lines:
+        yield lines

@@ -12,12 +12,13 @@ from reclift.storage.tables.base import Base
 
 
 class Configuration(Base):
-    """One row: the version that every process compares its plan with."""
+    """One row: the versions that every process compares its snapshot with. Its lock also orders who changes what."""
 
     __tablename__ = "configuration"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     version: Mapped[int] = mapped_column(default=1)
     catalogue_version: Mapped[int] = mapped_column(default=1)
+    aliases_version: Mapped[int] = mapped_column(default=1)
     changed_at: Mapped[datetime]
 
 

@@ -37,7 +37,7 @@ class ImpressionRow(Base):
     fallback: Mapped[dict[str, Any] | None]
     latency_ms: Mapped[float | None] = mapped_column(Float)
     items: Mapped[list[Any]]
-    __table_args__ = (Index(None, "unit_id", "at"), Index(None, "experiment", "phase"))
+    __table_args__ = (Index(None, "unit_id", "at"), Index(None, "experiment", "phase", "at"))
 
 
 class ExposureRow(Base):
@@ -77,3 +77,4 @@ class DirtyUnit(Base):
     __tablename__ = "dirty_units"
     id: Mapped[int] = mapped_column(_Counter, primary_key=True)
     unit_id: Mapped[str] = mapped_column(String(200))
+    __table_args__ = (Index(None, "unit_id"),)

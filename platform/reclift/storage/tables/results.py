@@ -85,7 +85,10 @@ class ReportRow(Base):
 
 
 class ModelRow(Base):
-    """One trained version of a strategy with given parameters. `fingerprint` identifies the parameters."""
+    """One trained version of a strategy with given parameters. `fingerprint` identifies the parameters.
+
+    `alive_at`: while it is being trained, when its worker last said so.
+    """
 
     __tablename__ = "models"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -98,6 +101,7 @@ class ModelRow(Base):
     artifact: Mapped[str | None]
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
+    alive_at: Mapped[datetime | None]
     trained_at: Mapped[datetime | None]
     seconds: Mapped[float | None]
     data_until: Mapped[datetime | None]
@@ -114,7 +118,11 @@ class ModelRow(Base):
 
 
 class JobRun(Base):
-    """One run of a job: what, when, how long, and what failed and why."""
+    """One run of a job: what, when, how long, and what failed and why.
+
+    `attempts` counts how often a worker took it (0: scheduled work, which no message asked for). `alive_at` is the last
+    sign of life: when its worker last said that it works on it, or when its message was last sent.
+    """
 
     __tablename__ = "job_runs"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -125,6 +133,8 @@ class JobRun(Base):
     queued_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    alive_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
     progress: Mapped[float] = mapped_column(default=0.0)
     message: Mapped[str] = mapped_column(default="")
     error: Mapped[str | None]

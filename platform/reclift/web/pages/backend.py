@@ -119,6 +119,13 @@ class Pages(Protocol):
         """The stored report, or `None` when none was computed yet."""
         ...
 
+    def segments(self, key: str, attribute: str) -> list[JSON]:
+        """The primary metric by value of an attribute that the shop sends, the most frequent values first.
+
+        `{"attribute", "value", "units", "metrics": [as in the report]}`; `Invalid` for what cannot be an attribute.
+        """
+        ...
+
     def report_csv(self, key: str) -> str:
         """The stored report as CSV with a header, a row per metric and arm. `NotFound` when there is none."""
         ...

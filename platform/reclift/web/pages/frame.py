@@ -164,10 +164,17 @@ def _context() -> dict[str, Any]:
     }
 
 
+def keep_static(response: Response) -> Response:
+    """Let browsers keep a static file whose address carries its digest (see `assets.asset`)."""
+    if request.endpoint == "static" and "v" in request.args and response.status_code in {200, 304}:
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
+
+
 def _filters(environment: Any) -> None:
     for name in (
         "lift", "interval", "percent", "share", "count", "number", "money", "milliseconds", "p_value", "p_equals",
-        "measure", "size", "seconds", "when", "day", "ago",
+        "measure", "size", "seconds", "readable", "when", "day", "ago",
     ):  # fmt: skip
         environment.filters[name] = getattr(fmt, name)
 

@@ -54,10 +54,11 @@ try {
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
   const text = source ? source.textContent : location.href;
-  const before = button.textContent;
+  const label = button.querySelector("span") ?? button;
+  const before = label.textContent;
   try {
     await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
+    label.textContent = "Copied";
   } catch {
     const range = document.createRange();
     if (source) {
@@ -65,7 +66,7 @@ async function copy(button) {
       getSelection().removeAllRanges();
       getSelection().addRange(range);
     }
-    button.textContent = source ? "Selected: press Ctrl+C" : "Copy the address bar";
+    label.textContent = source ? "Selected: press Ctrl+C" : "Copy the address bar";
   }
-  setTimeout(() => { button.textContent = before; }, 2500);
+  setTimeout(() => { label.textContent = before; }, 2500);
 }

@@ -1,0 +1,148 @@
+"""What users did lately, from memory: fresh, bounded, and there when the database is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reclift.domain.events import Facts
+from reclift.storage import histories as histories_module
+from reclift.storage.database import Database
+from reclift.storage.facts import write_facts
+from reclift.storage.histories import Histories
+from reclift.strategy import Signal
+from tests.unit.storage.rows import event
+
+WEIGHTS = {"click": 1.0, "purchase": 5.0, "ignored": 0.0}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(histories_module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def write(database: Database) -> Callable[..., None]:
+    def write(*rows: dict[str, Any]) -> None:
+        with database.connection() as connection:
+            write_facts(connection, Facts(list(rows)))
+
+    return write
+
+
+def make(database: Database, **more: Any) -> Histories:
+    return Histories(database, WEIGHTS, **{"length": 3, "ttl": 10.0, **more})
+
+
+def items(signals: tuple[Signal, ...]) -> list[str]:
+    return [signal.item_id for signal in signals]
+
+
+def test_the_latest_signals_come_oldest_first(database: Database, write: Callable[..., None]) -> None:
+    write(
+        event("1", at=5_000_000, item_id="e"),
+        event("2", at=1_000_000, item_id="a"),
+        event("3", at=2_500_000, item_id="b", type="purchase", value=9.5),
+        event("4", at=3_000_000, item_id="c", type="ignored"),
+        event("5", at=3_000_000, item_id="c", type="unheard-of"),
+        event("6", at=4_000_000, item_id=None),
+        event("7", at=4_500_000, item_id="d"),
+        event("8", "u2", at=9_000_000, item_id="other"),
+    )
+    assert make(database).get("u1") == (
+        Signal("b", 5.0, 2.5, "purchase", 9.5),
+        Signal("d", 1.0, 4.5, "click", None),
+        Signal("e", 1.0, 5.0, "click", None),
+    )
+
+
+def test_an_entry_is_trusted_for_a_while_only(database: Database, write: Callable[..., None], clock: Clock) -> None:
+    histories = make(database)
+    assert histories.get("u1") == ()
+    write(event("1"))
+    clock.now += 9.9
+    assert histories.get("u1") == ()
+    clock.now += 0.2
+    assert items(histories.get("u1")) == ["i1"]
+
+
+def test_what_this_process_takes_is_known_at_once(database: Database, clock: Clock) -> None:
+    histories = make(database)
+    histories.get("u1")
+    histories.note(
+        [
+            event("1", at=2_000_000, item_id="b"),
+            event("2", at=1_000_000, item_id="a"),
+            event("1", at=2_000_000, item_id="b"),
+            event("3", item_id=None),
+            event("4", type="ignored"),
+            event("5", "somebody else"),
+        ]
+    )
+    assert items(histories.get("u1")) == ["a", "b"]
+    histories.note([event(f"n{at}", at=at * 1_000_000, item_id=f"n{at}") for at in (3, 4)])
+    assert items(histories.get("u1")) == ["b", "n3", "n4"]  # no longer than asked for
+    clock.now += 11
+    assert histories.get("u1") == ()  # the database never had them
+
+
+def test_noted_signals_equal_those_from_the_database(database: Database, write: Callable[..., None]) -> None:
+    row = event("1", at=1_700_000_000_123_456, item_id="a", type="purchase", value=3.25)
+    noted, loaded = make(database), make(database)
+    noted.get("u1")
+    noted.note([row])
+    write(row)
+    assert noted.get("u1") == loaded.get("u1") != ()
+
+
+def test_without_a_database_old_entries_are_better_than_none(
+    database: Database, write: Callable[..., None], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(event("1"))
+    histories = make(database)
+    known = histories.get("u1")
+    with database.connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE events RENAME TO away")
+    clock.now += 11
+    assert histories.get("u1") == known
+    assert histories.get("stranger") == ()
+    with database.connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO events")
+    write(event("2", "stranger"))
+    asked: list[str] = []
+    load = histories._load
+    monkeypatch.setattr(histories, "_load", lambda unit: asked.append(unit) or load(unit))
+    assert histories.get("stranger") == ()  # it does not ask again at once
+    assert asked == []
+    clock.now += 1.1
+    assert items(histories.get("stranger")) == ["i1"]
+
+
+def test_memory_is_bounded_and_the_longest_unread_go(database: Database, clock: Clock) -> None:
+    histories = make(database, capacity=3)
+    for unit in ("a", "b", "c", "d"):
+        histories.get(unit)
+    assert list(histories._entries) == ["b", "c", "d"]
+
+
+def test_forgetting(database: Database, write: Callable[..., None], clock: Clock) -> None:
+    write(event("1"))
+    histories = make(database)
+    histories.get("u1")
+    with database.connection() as connection:
+        connection.exec_driver_sql("DELETE FROM events")
+    histories.forget("u1")
+    histories.forget("never seen")
+    assert histories.get("u1") == ()

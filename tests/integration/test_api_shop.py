@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import orjson
 import pytest
 from sqlalchemy import func, select
@@ -233,6 +235,22 @@ def test_items_are_added_replaced_and_removed(runtime: Runtime, shop: Caller) ->
     assert count(runtime, ItemRow) == 1
     shop.ok("PUT", "/items", {"items": [{"item_id": "a/b c?d"}]})
     shop.ok("DELETE", "/items/a%2Fb%20c%3Fd", status=204)
+
+
+@pytest.mark.parametrize("odd", ["/x", "a//b", "x/", "x/aliases", "a\nb", " ", "é😀", "a?b#c", "%2F", "..", "a;b=c"])
+def test_any_id_can_stand_in_an_address(runtime: Runtime, shop: Caller, odd: str) -> None:
+    # "/x" must not be taken for "x": another person would be erased.
+    others = ["x", "a/b", "a"]
+    events = [{"type": "click", "user_id": user, "item_id": user} for user in (odd, *others)]
+    shop.ok("POST", "/events", {"events": events}, 202)
+    path = quote(odd, safe="")
+    shop.ok("PUT", f"/users/{path}", {"attributes": {}})
+    assert shop.ok("POST", f"/users/{path}/aliases", {"alias": "device"}, 201)["user_id"] == odd
+    assert shop.ok("DELETE", f"/users/{path}")["removed"]["events"] == 1
+    assert count(runtime, EventRow) == len(others)
+    shop.ok("PUT", "/items", {"items": [{"item_id": one} for one in (odd, *others)]})
+    shop.ok("DELETE", f"/items/{path}", status=204)
+    assert count(runtime, ItemRow) == len(others)
 
 
 def test_all_problems_of_an_item_are_named(runtime: Runtime, shop: Caller) -> None:

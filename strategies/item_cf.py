@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State, StrategyError
-from strategies.neighbours import Block, Pairs, Similarity, Weighting, nearest
+from strategies.neighbours import Pairs, Similarity, Weighting, directions, nearest, nearest_by_product
 from strategies.ratings import rating_matrix
 from strategies.serving import Catalogue
 
@@ -65,8 +66,7 @@ class ItemCF:
         """
         given: ItemCFParameters = params
         progress(0.01, "weighing")
-        block = _block(data, given)
-        neighbours, similarities = nearest(len(data.item_ids), given.k, block, progress)
+        neighbours, similarities = _neighbours(data, given, progress)
         arrays = {"item_ids": data.item_ids, "neighbours": neighbours, "similarities": similarities}
         return cls(State(arrays=arrays), given)
 
@@ -105,7 +105,12 @@ class ItemCF:
         return cls(state, params)
 
 
-def _block(data: Dataset, params: ItemCFParameters) -> Block:
+def _neighbours(
+    data: Dataset, params: ItemCFParameters, progress: Progress
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    count = data.shape[1]
+    if params.similarity == "cosine" and params.shrinkage == 0 and params.min_overlap == 1:
+        return nearest_by_product(directions(data.matrix.T.tocsr(), params.weighting), params.k, progress)
     damping: Any = {"shrinkage": params.shrinkage, "overlap": params.min_overlap}
     if params.similarity == "pearson":
         rated = rating_matrix(data).T.tocsr()
@@ -114,6 +119,7 @@ def _block(data: Dataset, params: ItemCFParameters) -> Block:
                 "item_cf: parameter similarity='pearson': needs events that carry ratings which differ; "
                 "use 'cosine' or 'jaccard'"
             )
-        return Pairs(rated, **damping).pearson(rated)
+        return nearest(count, params.k, Pairs(rated, **damping).pearson(rated), progress)
     pairs = Pairs(data.matrix.T.tocsr(), **damping)
-    return pairs.jaccard() if params.similarity == "jaccard" else pairs.cosine(params.weighting)
+    block = pairs.jaccard() if params.similarity == "jaccard" else pairs.cosine(params.weighting)
+    return nearest(count, params.k, block, progress)

@@ -1,8 +1,9 @@
 """The nearest neighbours of every row of a sparse matrix, with the cut to the best few inside the product.
 
-The product of a 20,000 x 20,000 similarity has 400 million entries. It is never held: blocks of rows are multiplied,
-cut to their best k and dropped, in as many threads as there are cores (SciPy's product and NumPy's partition work
-without the interpreter's lock).
+The product of a 20,000 x 20,000 similarity has 400 million entries. It is never held. A plain product goes through the
+`implicit` library's kernel, twice as fast as anything made of SciPy calls; what needs more than one product (shrinkage,
+overlap, Jaccard, Pearson) is computed here in blocks of rows, cut to their best k and dropped, in as many threads as
+there are cores (SciPy's product and NumPy's partition work without the interpreter's lock).
 """
 
 from __future__ import annotations
@@ -30,20 +31,25 @@ BM25_K1 = 1.2
 BM25_B = 0.75
 
 
+def rarity(rows: csr_matrix) -> NDArray[np.float32]:
+    """How much a column tells, shape (C,): log(1 + (N - n + 0.5) / (n + 0.5)), N rows of which n have it.
+
+    Never 0: in a small shop, a user who has everything would else erase all that they share.
+    """
+    owners = np.bincount(rows.indices, minlength=rows.shape[1])
+    return np.asarray(np.log1p((rows.shape[0] - owners + 0.5) / (owners + 0.5)), dtype=np.float32)
+
+
 def weigh(rows: csr_matrix, weighting: Weighting) -> csr_matrix:
     """Rows (what is compared) by columns (their features), weighed so that features that everybody has count less.
 
     `tfidf`: sqrt(w) times the column's rarity; `bm25`: w saturates and long rows count less, times the same rarity:
-    Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), k1 = 1.2, b = 0.75. The
-    rarity is log(1 + (N - n + 0.5) / (n + 0.5)), N rows of which n have the column.
+    Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), k1 = 1.2, b = 0.75.
     """
     weighed = rows.astype(np.float32, copy=True)
     if weighting == "none" or not rows.nnz:
         return weighed
-    count = rows.shape[0]
-    owners = np.bincount(rows.indices, minlength=rows.shape[1])
-    # never 0: in a small shop, a user who has everything would else erase all that they share
-    idf = np.log1p((count - owners + 0.5) / (owners + 0.5)).astype(np.float32)
+    idf = rarity(rows)
     if weighting == "tfidf":
         weighed.data = np.sqrt(weighed.data) * idf[weighed.indices]
         return weighed
@@ -60,6 +66,30 @@ def unit_rows(rows: csr_matrix) -> csr_matrix:
     scaled = rows.copy()
     scaled.data = rows.data / np.repeat(np.where(norms > 0, norms, 1), np.diff(rows.indptr)).astype(rows.dtype)
     return scaled
+
+
+def directions(rows: csr_matrix, weighting: Weighting) -> csr_matrix:
+    """Vectors whose products are the cosines of the weighed rows; with `bm25`, which knows lengths, as weighed."""
+    weighed = weigh(rows, weighting)
+    return weighed if weighting == "bm25" else unit_rows(weighed)
+
+
+def nearest_by_product(rows: csr_matrix, k: int, progress: Progress) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """`nearest`, where the similarity is the product of two rows with entries of at least 0."""
+    count = rows.shape[0]
+    width = max(0, min(k, count - 1))
+    if not width or not rows.nnz:
+        return np.zeros((count, width), dtype=np.int32), np.zeros((count, width), dtype=np.float32)
+    from implicit.nearest_neighbours import all_pairs_knn
+
+    columns = rows.T.tocsr().astype(np.float64)
+    best = all_pairs_knn(columns, width + 1, show_progress=False)  # a row may be its own neighbour here
+    del columns
+    progress(0.9, "sorting")
+    found = best.col.reshape(count, width + 1)
+    similar = best.data.reshape(count, width + 1)
+    similar[found == np.arange(count)[:, None]] = 0
+    return _sorted(found, similar, width)
 
 
 class Pairs:
@@ -82,16 +112,13 @@ class Pairs:
         self._rows = rows
 
     def cosine(self, weighting: Weighting) -> Block:
-        """Cosine of the weighed rows. With `bm25`, which normalises by length itself, their plain product."""
-        left = weigh(self._rows, weighting)
-        if weighting != "bm25":
-            left = unit_rows(left)
+        """Product of the rows' `directions`."""
+        left = directions(self._rows, weighting)
         right = left.T.tocsr()
 
         def block(start: int, stop: int) -> NDArray[np.floating]:
             similar = np.asarray((left[start:stop] @ right).toarray())
-            plain = self._shrinkage == 0 and self._overlap <= 1
-            return similar if plain else self._damped(similar, self._common(start, stop))
+            return self._damped(similar, self._common(start, stop))
 
         return block
 
@@ -155,14 +182,19 @@ def nearest(count: int, k: int, block: Block, progress: Progress) -> tuple[NDArr
         dense = block(start, stop)
         dense[np.arange(stop - start), np.arange(start, stop)] = 0
         best = np.argpartition(dense, count - width, axis=1)[:, count - width :]
-        score = np.take_along_axis(dense, best, axis=1)
-        order = np.lexsort((best, -score), axis=1)
-        best, score = np.take_along_axis(best, order, axis=1), np.take_along_axis(score, order, axis=1)
-        found[start:stop] = np.where(score > 0, best, 0)
-        similar[start:stop] = np.maximum(score, 0)
+        found[start:stop], similar[start:stop] = _sorted(best, np.take_along_axis(dense, best, axis=1), width)
 
     starts = range(0, count, height)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for done, _ in enumerate(threads.map(one, starts), start=1):
             progress(done / len(starts), "comparing")
     return found, similar
+
+
+def _sorted(
+    found: NDArray[np.integer], similar: NDArray[np.floating], width: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Each row's best `width`, most similar first, ties by number; what is not above zero is row 0 at 0."""
+    order = np.lexsort((found, -similar), axis=1)[:, :width]
+    found, similar = np.take_along_axis(found, order, axis=1), np.take_along_axis(similar, order, axis=1)
+    return np.where(similar > 0, found, 0).astype(np.int32), np.maximum(similar, 0).astype(np.float32)

@@ -117,3 +117,12 @@ def best_first(scores: Floats, count: int) -> Places:
     edge = np.partition(scores, len(scores) - count)[len(scores) - count]
     found = np.flatnonzero(scores >= edge)
     return found[np.argsort(-scores[found], kind="stable")][:count]
+
+
+def entries(starts: NDArray[np.int64], rows: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of all entries of some rows of a compressed matrix, one after the other, and the rows' lengths."""
+    first = starts[rows]
+    lengths = starts[rows + 1] - first
+    ends = np.cumsum(lengths)
+    offsets = np.repeat(first - (ends - lengths), lengths)
+    return offsets + np.arange(len(offsets)), lengths

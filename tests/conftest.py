@@ -17,6 +17,8 @@ from tests.services import PostgresServer, RedisServer, ServiceError
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
+pytest_plugins = ["tests.platform_fixtures"]
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -27,8 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Browser tests last: they are the slowest, and Playwright keeps an event loop running once it has started.
-    items.sort(key=lambda item: "/tests/browser/" in item.path.as_posix())
+    # Files with browser tests last: they are the slowest, and Playwright keeps an event loop running once it has begun.
+    in_browser = {item.path for item in items if "chromium" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in in_browser)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def home_recs() -> tuple[dict[str, Any], dict[str, Any]]:
             _arm("als", "matrix_factorization", 0.33, factors=64),
         ],
         hypothesis="Lists made from people's own history are clicked more often than bestsellers.",
-        started_at=(NOW - timedelta(days=6)).isoformat(), audience={"country": {"$in": ["CN", "US"]}},
+        started_at=(NOW - timedelta(days=5, hours=9)).isoformat(), audience={"country": {"$in": ["CN", "US"]}},
         note="Newsletter went out on day 3.",
     )  # fmt: skip
     arms = [
@@ -82,7 +82,7 @@ def underpowered() -> tuple[dict[str, Any], dict[str, Any]]:
             _arm("control", "popularity", 0.5, control=True), _arm("content", "content", 0.5),
         ],
         placement="product-page", source="replay", planned_days=21,
-        started_at=(NOW - timedelta(days=2)).isoformat(), traffic=0.2,
+        started_at=(NOW - timedelta(days=1, hours=8)).isoformat(), traffic=0.2,
     )  # fmt: skip
     arms = [
         ArmData("control", 948, 3211, _means(0.0288, 0.0401, 1.22, 3.0), SPREADS, control=True),

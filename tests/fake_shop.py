@@ -61,7 +61,8 @@ def shop(empty: bool = False) -> dict[str, list[Any]]:
                 "keys": []}  # fmt: skip
     titles = ["Linen shirt", "Wool scarf", "Canvas bag", "Rain jacket", "Enamel mug", "Tea towel", "Paper lantern"]
     items = [
-        {"item_id": f"i{n}", "title": f"{titles[n % 7]} {n}", "description": "", "category": "women" if n % 2 else "men",
+        {"item_id": f"i{n}", "title": f"{titles[n % 7]} {n}", "description": "",
+        "category": "women" if n % 2 else "men",
          "price": 4.5 + n, "image_url": None, "available": n % 9 != 0, "attributes": {}} for n in range(1, 64)
     ]  # fmt: skip
     events = [

@@ -47,9 +47,8 @@ class RecliftServer(Service):
         return {**inherited, **{f"RECLIFT_{name}": value for name, value in own.items()}}
 
     def command(self) -> list[str]:
-        """Through the entry point's module, so that any interpreter will do."""
-        run = "from reclift.cli import main; main()"
-        return [self.python, "-c", run, "serve", "--host", "127.0.0.1", "--port", str(self.port), *self.options]
+        """As a module, so that any interpreter will do."""
+        return [self.python, "-m", "reclift", "serve", "--host", "127.0.0.1", "--port", str(self.port), *self.options]
 
     def is_up(self) -> bool:
         """Whether it says that it lives."""

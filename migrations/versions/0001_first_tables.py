@@ -266,6 +266,15 @@ def upgrade() -> None:
     op.create_index("ix_reports_experiment_computed_at", "reports", ["experiment", "computed_at"], unique=False)
 
     op.create_table(
+        "saved_groups",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("definition", Json, nullable=False),
+        sa.Column("created_at", Time, nullable=False),
+        sa.Column("updated_at", Time, nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_saved_groups")),
+    )
+    op.create_table(
         "unit_days",
         sa.Column("experiment", sa.String(length=64), nullable=False),
         sa.Column("phase", sa.Integer(), autoincrement=False, nullable=False),
@@ -312,7 +321,7 @@ def upgrade() -> None:
         sa.Column("hypothesis", sa.String(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
-        sa.Column("placement", sa.String(length=64), nullable=False),
+        sa.Column("placement", sa.String(length=64), nullable=True),
         sa.Column("layer", sa.String(length=64), nullable=True),
         sa.Column("slot_start", sa.Double(), nullable=True),
         sa.Column("slot_end", sa.Double(), nullable=True),
@@ -376,6 +385,7 @@ def downgrade() -> None:
     op.drop_index("ix_unit_days_unit_id", table_name="unit_days")
 
     op.drop_table("unit_days")
+    op.drop_table("saved_groups")
     op.drop_index("ix_reports_experiment_computed_at", table_name="reports")
 
     op.drop_table("reports")

@@ -13,7 +13,7 @@ my_strategy = "my_package.my_module:MyStrategy"
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
@@ -194,6 +194,18 @@ class Dataset:
         """Users, items."""
         return len(self.user_ids), len(self.item_ids)
 
+    def where(self, chosen: NDArray[np.bool_]) -> Self:
+        """The chosen interactions, shape (N,); users and catalogue stay, `until` becomes the last one's time."""
+        return replace(
+            self,
+            users=self.users[chosen],
+            columns=self.columns[chosen],
+            weights=self.weights[chosen],
+            values=self.values[chosen],
+            times=self.times[chosen],
+            until=float(self.times[chosen].max(initial=0.0)),
+        )
+
     @cached_property
     def matrix(self) -> csr_matrix:
         """Users by items, float32; the weights of repeated interactions add up."""
@@ -310,7 +322,11 @@ class Registry:
             if key not in self._found:
                 raise StrategyError(f"strategy {key!r} is not installed; installed: {', '.join(self.keys()) or 'none'}")
             point = self._found[key]
-            loaded = point.load() if isinstance(point, EntryPoint) else point
+            try:
+                loaded = point.load() if isinstance(point, EntryPoint) else point
+            except Exception as error:
+                # Foreign code may raise anything at import; the others must go on working.
+                raise StrategyError(f"strategy {key!r} cannot be imported: {type(error).__name__}: {error}") from error
             missing = [name for name in _REQUIRED if not hasattr(loaded, name)]
             if missing:
                 raise StrategyError(f"strategy {key!r} ({loaded!r}) lacks {', '.join(missing)}")

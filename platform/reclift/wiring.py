@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 import structlog
 from celery import Celery
+from redis import Redis
 
 from reclift.flows import jobs
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.guard import Guard
 from reclift.flows.ingest import Ingest
+from reclift.flows.preview import Previews
 from reclift.flows.recommend import Recommender
 from reclift.flows.serving import Live
 from reclift.settings import Settings
@@ -24,6 +26,7 @@ from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.spool import SpoolSink
+from reclift.storage.sticky import NothingShared, RedisShared, Shared, Sticky
 from reclift.strategy import Registry
 
 log = structlog.get_logger(__name__)
@@ -90,6 +93,8 @@ class Runtime:
     spool: SpoolSink
     direct: DatabaseSink
     histories: Histories
+    sticky: Sticky
+    previews: Previews
     recommender: Recommender
     ingest: Ingest
     guard: Guard
@@ -151,6 +156,13 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
+    shared: Shared = NothingShared()
+    if settings.redis_url:
+        client = Redis.from_url(
+            settings.redis_url, decode_responses=True, socket_timeout=0.25, socket_connect_timeout=0.25
+        )
+        shared = RedisShared(client)
+    sticky = Sticky(database, shared, ttl=settings.plan_poll_seconds)
     guard = Guard(threads=settings.threads, timeout_seconds=settings.strategy_timeout_ms / 1_000)
     return Runtime(
         settings=settings,
@@ -163,7 +175,9 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         spool=spool,
         direct=direct,
         histories=histories,
-        recommender=Recommender(histories, event_log, guard),
+        sticky=sticky,
+        previews=Previews(settings.signing_key()),
+        recommender=Recommender(histories, sticky, event_log, guard),
         ingest=Ingest(event_log, histories, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
     )
@@ -176,7 +190,10 @@ def configure_logging(settings: Settings) -> None:
     for chatty in ("alembic", "kombu", "amqp", "celery"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        # Plain: the default prints local variables, and keys and passwords are among them.
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(
         processors=[

@@ -16,14 +16,14 @@ from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import jobs, models, report, rollup, train
+from reclift.flows import jobs, models, ramps, report, rollup, train
 from reclift.settings import Settings, load_settings
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
 ASKED_FOR = ("train", "report")
-SCHEDULED = ("rollup", "reports", "training", "sweep", "housekeeping")
+SCHEDULED = ("rollup", "reports", "ramps", "training", "sweep", "housekeeping")
 
 _PROGRESS_SECONDS = 0.5
 
@@ -69,6 +69,7 @@ def make_app(settings: Settings) -> Celery:
     seconds = {
         "rollup": 3.0,
         "reports": float(settings.report_every_seconds),
+        "ramps": 30.0,
         "training": 60.0,
         "sweep": 15.0,
         "housekeeping": 3600.0,
@@ -138,6 +139,7 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
     actions: dict[str, Callable[[], int]] = {
         "rollup": lambda: _rollup(runtime),
         "reports": lambda: _reports(runtime),
+        "ramps": lambda: _ramps(runtime),
         "training": lambda: _training(runtime),
         "sweep": lambda: _sweep(runtime),
         "housekeeping": lambda: jobs.housekeeping(runtime.database),
@@ -179,6 +181,14 @@ def _sweep(runtime: wiring.Runtime) -> int:
     with runtime.database.write() as session:
         models.give_up_abandoned(session)
     return jobs.sweep(runtime.database, runtime.queue)
+
+
+def _ramps(runtime: wiring.Runtime) -> int:
+    with jobs.only_one(runtime.database, "ramps", seconds=300) as mine:
+        if not mine:
+            return 0
+        with runtime.database.write() as session:
+            return ramps.advance(session, runtime.registry, runtime.queue)
 
 
 def _training(runtime: wiring.Runtime) -> int:

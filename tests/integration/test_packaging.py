@@ -104,14 +104,14 @@ def test_the_installed_package_finds_its_strategies(installed: Path, tmp_path: P
 
 def test_the_installed_package_serves_a_page(served: RecliftServer) -> None:
     assert served.get("/health/live").status == 200
-    page = served.get("/sign-in")
+    page = served.get("/")  # which leads to the sign-in
     assert page.status == 200
     assert page.headers["Content-Type"].startswith("text/html")
     assert "<form" in page.body
 
 
 def test_the_served_page_has_its_styles_and_scripts(served: RecliftServer) -> None:
-    body = served.get("/sign-in").body
+    body = served.get("/").body
     assets = re.findall(r'<(?:link|script)[^>]+(?:href|src)="(/[^"]+)"', body)
     assert any(".css" in asset for asset in assets), body
     answers = {asset: served.get(asset.replace("&amp;", "&")).status for asset in assets}

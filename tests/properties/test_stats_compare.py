@@ -55,12 +55,14 @@ def check(result):
 
 @given(sums(), sums(), KINDS, st.booleans())
 @example(Sums.empty(), Sums.empty(), "mean", True)
+@example(Sums.of_counts(40, 30), Sums.of_counts(40, 0), "mean", False)
 @settings(max_examples=300, deadline=None)
 def test_every_field_has_a_finite_value_or_a_reason(control, treatment, kind, cuped):
     check(compare(control, treatment, kind=kind, cuped=cuped))
 
 
 @given(binary(), binary(), st.booleans())
+@example(Sums.of_counts(40, 30), Sums.of_counts(40, 0), True)
 @settings(max_examples=100, deadline=None)
 def test_proportions_too(control, treatment, up):
     check(compare(control, treatment, kind="proportion", higher_is_better=up))

@@ -19,7 +19,10 @@ COMMANDS = {
     "migrate": ("reclift.cli.processes", "migrate"),
     "create-user": ("reclift.cli.accounts", "create_user"),
     "create-key": ("reclift.cli.accounts", "create_key"),
+    "demo": ("reclift.cli.demo", "demo"),
     "train": ("reclift.cli.work", "train"),
+    "analyze": ("reclift.cli.analyze", "analyze"),
+    "import": ("reclift.cli.imports", "import_data"),
     "report": ("reclift.cli.work", "report"),
 }
 

@@ -30,7 +30,7 @@ def worker(concurrency: int, with_beat: bool) -> None:
     arguments = [
         "worker",
         f"--concurrency={concurrency}",
-        f"--loglevel={settings.log_level}",
+        "--loglevel=WARNING",  # a line for each message every few seconds; what tasks do is logged by them
         "--without-gossip",
         "--without-mingle",
         f"--hostname=reclift-{os.getpid()}@%h",
@@ -46,7 +46,7 @@ def beat() -> None:
     from reclift.worker import make_app
 
     settings = load_settings()
-    make_app(settings).Beat(loglevel=settings.log_level, schedule=str(_schedule(settings.data_dir))).run()
+    make_app(settings).Beat(loglevel="WARNING", schedule=str(_schedule(settings.data_dir))).run()
 
 
 def _schedule(folder: Path) -> Path:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import click
 import orjson
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from reclift.cli.common import console, runtime
+from reclift.cli.tables import print_metrics
 from reclift.flows import models, report_parts, rollup
 from reclift.flows import report as report_flow
 from reclift.flows import train as train_flow
@@ -77,33 +79,8 @@ def report(experiment: str, form: str | None) -> None:
         _print(body)
 
 
-def _print(body: dict[str, object]) -> None:
-    out = console.__class__(highlight=False)
-    decision, srm, metrics = body["decision"], body["srm"], body["metrics"]
-    assert isinstance(decision, dict) and isinstance(srm, dict) and isinstance(metrics, list)  # noqa: S101, PT018 (types)
-    out.print(f"{body['experiment']}: {decision['call']}")
-    for sentence in decision["because"]:
-        out.print(f"  {sentence}")
-    table = Table("metric", "arm", "users", "mean", "lift", "interval", "p", title=None)
-    for metric in metrics:
-        compared = {entry["arm"]: entry for entry in metric["comparisons"]}
-        for arm in metric["arms"]:
-            entry = compared.get(arm["arm"], {})
-            table.add_row(
-                metric["name"],
-                arm["arm"],
-                f"{arm['units']:,}",
-                _number(arm["mean"]),
-                _lift(entry.get("lift")),
-                " … ".join(_lift(bound) for bound in entry.get("lift_ci") or ()),
-                _number(entry.get("p_value"), 3),
-            )
-    out.print(table)
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "" if value is None else f"{value:.{digits}g}"
-
-
-def _lift(value: float | None) -> str:
-    return "" if value is None else f"{value:+.1%}"
+def _print(body: Mapping[str, Any]) -> None:
+    click.echo(f"{body['experiment']}: {body['decision']['call']}")
+    for sentence in body["decision"]["because"]:
+        click.echo(f"  {sentence}")
+    print_metrics(body["metrics"])

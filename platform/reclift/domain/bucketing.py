@@ -10,17 +10,20 @@ two current SDKs agree, and we agree with them.
 
 from __future__ import annotations
 
+import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 FNV_OFFSET = 0x811C9DC5
 FNV_PRIME = 0x01000193
 BUCKETS = 10_000
 """How many different numbers version 2 of the hash has: 0, 0.0001, … 0.9999."""
-LAYER_BUCKETS = 1_000
-"""How many different numbers version 1 has, which layers (namespaces) use."""
 
 _MASK = 0xFFFFFFFF
 
@@ -53,8 +56,11 @@ def fnv1a32(text: str, state: int = FNV_OFFSET) -> int:
 
 
 def hash_v1(seed: str, value: str) -> float:
-    """GrowthBook's first hash: `fnv1a32(value + seed) % 1000 / 1000`. Slightly biased; kept for layers."""
-    return fnv1a32(seed, fnv1a32(value)) % LAYER_BUCKETS / LAYER_BUCKETS
+    """GrowthBook's first hash: `fnv1a32(value + seed) % 1000 / 1000`. Biased: here to be compatible, used for nothing.
+
+    Two seeds that differ in few characters give numbers that are strongly correlated.
+    """
+    return fnv1a32(seed, fnv1a32(value)) % 1000 / 1000
 
 
 def hash_v2(seed: str, value: str) -> float:
@@ -73,10 +79,29 @@ def hash_value(seed: str, value: str, version: int) -> float | None:
 
 def bucket_of(first: int) -> int:
     """The second half of version 2: from the hash of `seed + value` to a bucket, 0 to 9999."""
-    state = FNV_OFFSET
-    for digit in b"%d" % first:
-        state = (state ^ digit) * FNV_PRIME & _MASK
-    return state % BUCKETS
+    return fnv1a32(str(first)) % BUCKETS
+
+
+def _after_leading_digits() -> NDArray[np.uint32]:
+    """For every number that a 32-bit number without its last four digits can be: the hash of its digits."""
+    states = np.full(_MASK // 10_000 + 1, FNV_OFFSET, dtype=np.uint32)
+    digits = np.arange(ord("0"), ord("9") + 1, dtype=np.uint32)
+    states[1:10] = (states[1:10] ^ digits[1:]) * _PRIME
+    low, high = 1, 10
+    while high < len(states):  # numbers with one digit more, from those that they begin with
+        longer = ((states[low:high, None] ^ digits) * _PRIME).ravel()[: len(states) - low * 10]
+        states[low * 10 : low * 10 + len(longer)] = longer
+        low, high = high, high * 10
+    return states
+
+
+# 3.4 MB, made in milliseconds: they save six of the ten rounds of the second hash.
+_PRIME = np.uint32(FNV_PRIME)
+_TEN_THOUSAND = np.uint32(10_000)
+_LEADING_STATES = _after_leading_digits()
+_LEADING = array("I", _LEADING_STATES.tobytes())  # plain integers, which cost less to read one by one
+_LAST_FOUR = [b"%04d" % n for n in range(10_000)]
+_LAST_DIGITS = np.frombuffer(b"".join(_LAST_FOUR), dtype=np.uint8).reshape(-1, 4).T.astype(np.uint32)
 
 
 class SeededHash:
@@ -91,38 +116,44 @@ class SeededHash:
 
     def bucket(self, units: Iterable[int]) -> int:
         """The bucket (0 to 9999) of a value given as its `code_units`."""
-        # Both loops are written out: this is the hottest code of the service, and a call costs as much as three rounds.
+        # Written out, rounds and all: this is the hottest code of the service; a call costs as much as three rounds.
         state = self.state
         for unit in units:
             state = (state ^ unit) * 0x01000193 & 0xFFFFFFFF
-        second = 0x811C9DC5
-        for digit in b"%d" % state:
-            second = (second ^ digit) * 0x01000193 & 0xFFFFFFFF
-        return second % 10_000
+        if state < 10_000:
+            return bucket_of(state)
+        first, second, third, fourth = _LAST_FOUR[state % 10_000]
+        state = ((_LEADING[state // 10_000] ^ first) * 0x01000193 ^ second) * 0x01000193 & 0xFFFFFFFF
+        return (((state ^ third) * 0x01000193 ^ fourth) * 0x01000193 & 0xFFFFFFFF) % 10_000
 
     def __call__(self, value: str) -> float:
         """The same number as `hash_v2(seed, value)`."""
         return self.bucket(code_units(value)) / BUCKETS
 
 
-class LayerHash:
-    """Version 1 for one layer: where in the layer, 0 to 999, a unit is."""
+class HashBank:
+    """Version 2 for many seeds at once: worth it from about ten on."""
 
-    __slots__ = ("_suffix", "layer")
+    def __init__(self, seeds: Iterable[str]) -> None:
+        """Each seed once; a seed's place among `seeds` is the place of its bucket."""
+        self._states: NDArray[np.uint32] = np.array([fnv1a32(seed) for seed in seeds], dtype=np.uint32)
 
-    def __init__(self, layer: str) -> None:
-        """`layer` is the layer's key; GrowthBook puts two underscores before a namespace's name."""
-        self.layer = layer
-        self._suffix = tuple(code_units(f"__{layer}"))
-
-    def bucket(self, units: Iterable[int]) -> int:
-        """The bucket (0 to 999) of a value given as its `code_units`."""
-        state = 0x811C9DC5
+    def buckets(self, units: Iterable[int]) -> list[int]:
+        """The buckets of one value under all seeds."""
+        states = self._states.copy()
         for unit in units:
-            state = (state ^ unit) * 0x01000193 & 0xFFFFFFFF
-        for unit in self._suffix:
-            state = (state ^ unit) * 0x01000193 & 0xFFFFFFFF
-        return state % 1_000
+            states ^= unit
+            states *= _PRIME
+        leading, last = np.divmod(states, _TEN_THOUSAND)
+        hashed = _LEADING_STATES[leading]
+        for place in range(4):
+            hashed ^= _LAST_DIGITS[place][last]
+            hashed *= _PRIME
+        found: list[int] = (hashed % _TEN_THOUSAND).tolist()
+        if not leading.all():  # fewer than five digits: about one in 400,000
+            for i in np.flatnonzero(leading == 0):
+                found[i] = bucket_of(int(states[i]))
+        return found
 
 
 def equal_weights(n: int) -> list[float]:
@@ -160,22 +191,36 @@ def choose_variation(n: float, ranges: Sequence[Range]) -> int:
 
 
 def in_namespace(value: str, namespace: tuple[str, float, float]) -> bool:
-    """Whether `value` lies in `[start, end)` of the namespace (our layer) `(name, start, end)`."""
+    """Whether `value` lies in `[start, end)` of GrowthBook's namespace `(name, start, end)`.
+
+    Namespaces hash with version 1, so two of them are far from independent. Our layers hash with version 2 under a
+    seed of their own (`layer_seed`), and reach GrowthBook's SDKs as filters, which every SDK with version 2 knows.
+    """
     name, start, end = namespace
     return start <= hash_v1(f"__{name}", value) < end
 
 
-def first_bucket(bound: float, buckets: int = BUCKETS) -> int:
-    """The smallest whole `k` with `k / buckets >= bound`, 0 to `buckets`: a bound as the bucket it falls on.
+def layer_seed(layer: str) -> str:
+    """What a layer hashes units with; never the seed of an experiment, since keys have no colon."""
+    return f"layer:{layer}"
+
+
+def first_bucket(bound: float) -> int:
+    """The smallest whole `k` with `k / 10000 >= bound`, 0 to 10,000: a bound as the bucket it falls on.
 
     Exactly the comparison of floats that the SDKs make, done once instead of for every unit.
     """
-    guess = min(buckets, max(0, int(bound * buckets)))
-    while guess > 0 and (guess - 1) / buckets >= bound:
+    guess = min(BUCKETS, max(0, int(bound * BUCKETS)))
+    while guess > 0 and (guess - 1) / BUCKETS >= bound:
         guess -= 1
-    while guess < buckets and guess / buckets < bound:
+    while guess < BUCKETS and guess / BUCKETS < bound:
         guess += 1
     return guess
+
+
+def whole_steps(share: float) -> int:
+    """A share as buckets, rounded up, so that no traffic is lost; less a hair, since 0.07 * 10000 is above 700."""
+    return min(BUCKETS, max(0, math.ceil(share * BUCKETS - 1e-6)))
 
 
 class BucketTable(Generic[T]):

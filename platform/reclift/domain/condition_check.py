@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reclift.domain.groups import Groups, find_cycle, group_key
+from reclift.domain.groups import Groups, SavedGroup, group_key
 from reclift.domain.jsvalue import TYPES, is_number
 from reclift.domain.operators import BUILDERS, LOGICAL, NESTING, OperandError
 from reclift.domain.problem import Problem
@@ -14,7 +14,10 @@ from reclift.domain.targeting import MAX_DEPTH, is_operators
 
 MAX_LIST = 1_000
 """Values in a list that is written in a condition. Longer ones belong in a saved group."""
-MAX_GROUP_VALUES = 100_000
+MAX_GROUP_VALUES = 5_000
+MAX_ALL = 100
+"""What a list may be asked to hold: each is looked for among all of its elements."""
+MAX_WHOLE = 2**53
 MAX_TEXT = 1_000
 MAX_PATH = 200
 MAX_NODES = 2_000
@@ -35,21 +38,21 @@ def check_condition(condition: Any, place: str = "audience", groups: Groups | No
     return checker.problems
 
 
-def check_group(group: Any, key: str, groups: Groups) -> list[Problem]:
+def check_group(group: SavedGroup, key: str, groups: Groups) -> list[Problem]:
     """All that is wrong with one saved group, as a `SavedGroup`, among the others (itself included)."""
     place = f"groups.{key}"
     if (group.values is None) == (group.condition is None):
         return [Problem(place, None, "must have either values or a condition")]
-    problems: list[Problem] = []
     if group.condition is not None:
-        problems += check_condition(group.condition, f"{place}.condition", groups)
-        cycle = find_cycle({**groups, key: group})
-        if cycle is not None and key in cycle:
-            problems.append(Problem(place, " -> ".join(cycle), "must not contain itself, directly or through others"))
-        return problems
-    if len(group.values) > MAX_GROUP_VALUES:
-        problems.append(Problem(f"{place}.values", len(group.values), f"must have at most {MAX_GROUP_VALUES} values"))
-    for i, value in enumerate(group.values):
+        checker = _Checker({**groups, key: group})
+        checker.inside.append(key)
+        checker.condition(group.condition, f"{place}.condition", 0)
+        return checker.problems
+    problems: list[Problem] = []
+    values = group.values or ()
+    if len(values) > MAX_GROUP_VALUES:
+        problems.append(Problem(f"{place}.values", len(values), f"must have at most {MAX_GROUP_VALUES} values"))
+    for i, value in enumerate(values):
         if not isinstance(value, str) and not is_number(value):
             problems.append(Problem(f"{place}.values.{i}", value, "must be text or a number"))
         if len(problems) >= 10:
@@ -62,6 +65,7 @@ class _Checker:
         self.groups = groups
         self.problems: list[Problem] = []
         self.nodes = 0
+        self.inside: list[str] = []
 
     def add(self, place: str, value: Any, rule: str) -> None:
         self.problems.append(Problem(place, value, rule))
@@ -89,7 +93,7 @@ class _Checker:
             elif key == "$not":
                 self.condition(value, here, depth + 1)
             elif key == "$savedGroup":
-                self.saved_group(value, here)
+                self.saved_group(value, here, depth + 1)
             elif key in LOGICAL:
                 self.several(value, here, depth + 1)
             elif key[0] == "$" and key not in _SPECIAL_ATTRIBUTES:
@@ -109,16 +113,25 @@ class _Checker:
             for i, part in enumerate(value):
                 self.condition(part, f"{place}.{i}", depth)
 
-    def saved_group(self, reference: Any, place: str) -> None:
+    def saved_group(self, reference: Any, place: str, depth: int) -> None:
         key = group_key(reference)
         if key is None:
             self.add(place, reference, 'must name a group: {"id": KEY}')
-        elif self.groups is not None and key not in self.groups:
+            return
+        for name, value in reference.items() if isinstance(reference, Mapping) else ():
+            if name not in ("id", "attributeKey") or not isinstance(value, str) or not value:
+                self.add(f"{place}.{name}", value, "must be id or attributeKey, as text")
+        if self.groups is None:
+            return
+        if key not in self.groups:
             self.add(place, key, f"must be a saved group; there are: {', '.join(sorted(self.groups)) or 'none'}")
-        elif isinstance(reference, Mapping):
-            for name, value in reference.items():
-                if name not in ("id", "attributeKey") or not isinstance(value, str) or not value:
-                    self.add(f"{place}.{name}", value, "must be id or attributeKey, as text")
+        elif key in self.inside:
+            self.add(place, " -> ".join((*self.inside, key)), "must not contain itself, directly or through others")
+        elif self.groups[key].condition is not None:
+            # What a group holds is part of this condition: it may have broken, or nest too deep here.
+            self.inside.append(key)
+            self.condition(self.groups[key].condition, f"{place}({key})", depth)
+            self.inside.pop()
 
     def value(self, operand: Any, place: str, depth: int) -> None:
         if self.too_much(place, depth):
@@ -150,6 +163,8 @@ class _Checker:
             self.add(place, value, "must be text, a number, true, false or null")
         elif isinstance(value, float) and not math.isfinite(value):
             self.add(place, value, "must be a finite number")
+        elif isinstance(value, int) and abs(value) > MAX_WHOLE:
+            self.add(place, value, "must be between -2^53 and 2^53: JavaScript rounds larger whole numbers")
         elif isinstance(value, str) and len(value) > MAX_TEXT:
             self.add(place, value, f"must have at most {MAX_TEXT} characters")
 
@@ -221,8 +236,8 @@ class _Checker:
     def every(self, operand: Any, place: str, depth: int) -> None:
         if not isinstance(operand, list):
             self.add(place, operand, "must be a list")
-        elif len(operand) > MAX_LIST:
-            self.add(place, len(operand), f"must have at most {MAX_LIST} values")
+        elif len(operand) > MAX_ALL:
+            self.add(place, len(operand), f"must have at most {MAX_ALL} values")
         else:
             for i, part in enumerate(operand):
                 self.value(part, f"{place}.{i}", depth + 1)

@@ -66,6 +66,15 @@ def checked_id(name: str, value: object) -> str:
     return value
 
 
+def has_nul(value: object) -> bool:
+    """Whether a JSON value holds a NUL character anywhere, keys included. PostgreSQL can keep none."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, Mapping):
+        return any("\x00" in str(key) or has_nul(inner) for key, inner in value.items())
+    return isinstance(value, list) and any(has_nul(inner) for inner in value)
+
+
 def parse_event(
     raw: object, *, now: int, max_skew: int, canonical: Callable[[str], str], arms: Callable[[str], Mapping[str, int]]
 ) -> tuple[str, dict[str, Any]]:

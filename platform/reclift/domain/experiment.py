@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from reclift.domain.bucketing import BUCKETS, whole_steps
+
 
 class Status(StrEnum):
     """Where an experiment is in its life."""
@@ -116,8 +118,9 @@ class Experiment:
         """Share of the users who get as far as bucketing (inside the layer's slot) that are in."""
         if self.slot is None:
             return self.traffic
-        size = self.slot.end - self.slot.start
-        return min(1.0, self.traffic / size) if size > 0 else 0.0
+        # In whole buckets, as slots are: a slot that was made for this traffic is covered wholly.
+        size = round(self.slot.end - self.slot.start, 9)
+        return min(1.0, whole_steps(self.traffic) / BUCKETS / size) if size > 0 else 0.0
 
 
 HELD_OUT = "held-out"

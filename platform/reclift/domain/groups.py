@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,49 +48,7 @@ def groups_from(payload: Mapping[str, Any]) -> dict[str, SavedGroup]:
     return found
 
 
-def references(condition: Any) -> Iterator[str]:
-    """The keys of all groups that a condition names, in order, without recursion (however deep it is)."""
-    stack = [condition]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Mapping):
-            for name, value in node.items():
-                if name in ("$inGroup", "$notInGroup") and isinstance(value, str):
-                    yield value
-                elif name == "$savedGroup":
-                    key = group_key(value)
-                    if key is not None:
-                        yield key
-                else:
-                    stack.append(value)
-        elif isinstance(node, list):
-            stack.extend(node)
-
-
 def group_key(reference: Any) -> str | None:
     """The key in `{"$savedGroup": {"id": KEY}}` or the shorter `{"$savedGroup": KEY}`."""
     key = reference.get("id") if isinstance(reference, Mapping) else reference
     return key if isinstance(key, str) else None
-
-
-def find_cycle(groups: Groups) -> list[str] | None:
-    """A chain of groups that comes back to its beginning (`[a, b, a]`), or `None`."""
-    done: set[str] = set()
-    for root in groups:
-        path: list[str] = [root]
-        branches = [_targets(root, groups)]
-        while branches and root not in done:
-            child = next(branches[-1], None)
-            if child is None:
-                done.add(path.pop())
-                branches.pop()
-            elif child in path:
-                return [*path[path.index(child) :], child]
-            elif child not in done:
-                path.append(child)
-                branches.append(_targets(child, groups))
-    return None
-
-
-def _targets(key: str, groups: Groups) -> Iterator[str]:
-    return (name for name in references(groups[key].condition) if name in groups)

@@ -70,7 +70,7 @@ def strictly_equal(expected: Any) -> Callable[[Any], bool]:
     if isinstance(expected, bool):
         return lambda value: value is expected
     if isinstance(expected, str):
-        return lambda value: isinstance(value, str) and value == expected
+        return lambda value: bool(value == expected)  # nothing but text equals text
     if isinstance(expected, (int, float)):
         return lambda value: is_number(value) and value == expected
     return lambda _: False

@@ -39,17 +39,24 @@ def membership(values: list[Any], *, ignore_case: bool = False) -> Test:
     numbers = frozenset(value for value in values if is_number(value))
     null = None in values
 
-    def holds(value: Any) -> bool:
-        if isinstance(value, str):
-            return (value.lower() if ignore_case else value) in texts
+    def rare(value: Any) -> bool:
+        if isinstance(value, list):
+            # An element that is itself a list is no member, whatever is in it.
+            return any(test(part) for part in value if not isinstance(part, list))
         if value is None:
             return null
         if isinstance(value, bool):
             return value in truths
         return isinstance(value, (int, float)) and value in numbers
 
-    def test(value: Any) -> bool:
-        return any(map(holds, value)) if isinstance(value, list) else holds(value)
+    if ignore_case:
+
+        def test(value: Any) -> bool:
+            return value.lower() in texts if isinstance(value, str) else rare(value)
+    else:
+
+        def test(value: Any) -> bool:
+            return value in texts if isinstance(value, str) else rare(value)
 
     return test
 
@@ -67,14 +74,14 @@ def _ordering(compare: Callable[[Any, Any], bool]) -> Builder:
         plain = text is not None and text.isascii()
 
         def test(value: Any) -> bool:
+            if isinstance(value, (int, float)):
+                return compare(value, number)
             if isinstance(value, str) and text is not None:
                 # Python sorts by code points, JavaScript by UTF-16 units; they differ only where neither is ASCII.
                 if plain or value.isascii():
                     return compare(value, text)
                 return compare(sort_key(value), sort_key(text))
-            if isinstance(value, (list, Mapping)):
-                return False
-            return compare(to_number(value), number)
+            return not isinstance(value, (list, Mapping)) and compare(to_number(value), number)
 
         return test
 
@@ -127,6 +134,8 @@ def _type(operand: Any) -> Test:
 
 
 def _ne(operand: Any) -> Test:
+    if isinstance(operand, str):
+        return lambda value: value != operand
     return negated(strictly_equal(operand))
 
 

@@ -20,15 +20,20 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from reclift.domain.bucketing import code_units
-from reclift.domain.compiled import Attributes, CompiledExperiment, CompiledHoldout, Idle
+from reclift.domain.bucketing import HashBank, code_units
+from reclift.domain.compiled import Attributes, CompiledExperiment, CompiledHoldout, Idle, Room
 from reclift.domain.condition_check import check_condition
 from reclift.domain.decision import Decision, UnknownExperiment
 from reclift.domain.experiment import HELD_OUT, Arm, Experiment, Holdout, Placement, Status
 from reclift.domain.groups import Groups, SavedGroup
+from reclift.domain.operators import Test
 from reclift.domain.problem import Problem
 
 _NOTHING: Attributes = MappingProxyType({})
+_REMEMBERED = 50_000
+"""Decisions that are kept for units met lately, all experiments together: about 5 MB at most."""
+_MANY = 10
+"""Seeds from which on hashing with all at once is faster than one by one."""
 
 
 class Plan:
@@ -73,6 +78,8 @@ class Plan:
         self._compiled.update((held.key, held) for held in holding)
         problems: dict[str, tuple[Problem, ...]] = {}
         running: list[CompiledExperiment] = []
+        members: dict[str, Test] = {}
+        room = Room(_REMEMBERED)
         for experiment in ordered:
             if experiment.status != Status.RUNNING:
                 self._compiled[experiment.key] = Idle(experiment.key, experiment.control.key)
@@ -84,11 +91,13 @@ class Plan:
             if found:
                 problems[experiment.key] = tuple(found)
             here = self._holdouts.get(experiment.placement, self._global)
-            compiled = CompiledExperiment(experiment, self.groups, here, broken=bool(found))
+            compiled = CompiledExperiment(experiment, self.groups, here, members, broken=bool(found), room=room)
             self._compiled[experiment.key] = compiled
             running.append(compiled)
         self.problems = MappingProxyType(problems)
         self._running = tuple(running)
+        self._seeds = tuple(dict.fromkeys(seed for one in running for seed in one.seeds()))
+        self._bank = HashBank(self._seeds) if len(self._seeds) >= _MANY else None
         self._on_placement: dict[str, _OnPlacement] = {
             placement: _OnPlacement([one for one in running if one.experiment.placement == placement])
             for placement in {one.experiment.placement for one in running}
@@ -110,14 +119,19 @@ class Plan:
         compiled = self._compiled.get(experiment_key)
         if compiled is None:
             raise UnknownExperiment(experiment_key)
-        return compiled.decide(unit, code_units(unit), _mapping(attributes), sticky)
+        # The usual case of each is written out: a call costs as much as a round of the hash.
+        units = unit.encode() if unit.isascii() else code_units(unit)
+        return compiled.decide(
+            unit, units, attributes if isinstance(attributes, dict) else _mapping(attributes), sticky
+        )
 
     def decide_all(
         self, unit: str, attributes: Attributes | None = None, sticky: Mapping[str, str] | None = None
     ) -> list[Decision]:
         """The decisions of all running experiments, in order of their start. `sticky`: experiment -> arm met."""
         units, given, met = code_units(unit), _mapping(attributes), sticky or {}
-        return [one.decide(unit, units, given, met.get(one.key)) for one in self._running]
+        known = None if self._bank is None else dict(zip(self._seeds, self._bank.buckets(units), strict=True))
+        return [one.decide(unit, units, given, met.get(one.key), known) for one in self._running]
 
     def for_placement(
         self,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reclift.domain.groups import UNIT_ATTRIBUTE, Groups, group_key, groups_from
+from reclift.domain.groups import UNIT_ATTRIBUTE, Groups, SavedGroup, group_key, groups_from
 from reclift.domain.jsvalue import reach, same_json, strictly_equal
 from reclift.domain.operators import BUILDERS, LOGICAL, OperandError, Test, membership, negated
 
@@ -31,9 +31,14 @@ def evaluate(condition: Mapping[str, Any], attributes: Any, groups: Mapping[str,
     )
 
 
-def compile_condition(condition: Any, groups: Groups | None = None) -> Predicate:
-    """The predicate of a condition. Attributes that are missing count as null."""
-    return _Compiler(groups or {}).condition(condition, True, 0, ())
+def compile_condition(
+    condition: Any, groups: Groups | None = None, members: dict[str, Test] | None = None
+) -> Predicate:
+    """The predicate of a condition. Attributes that are missing count as null.
+
+    `members` keeps the compiled lists of `groups`, by group, for the next condition: lists can be long.
+    """
+    return _Compiler(groups or {}, {} if members is None else members).condition(condition, True, 0, ())
 
 
 def mentions_unit(condition: Any, groups: Groups | None = None) -> bool:
@@ -48,17 +53,23 @@ def mentions_unit(condition: Any, groups: Groups | None = None) -> bool:
         for key, value in node.items():
             if key.partition(".")[0] == UNIT_ATTRIBUTE:
                 return True
-            name = group_key(value) if key == "$savedGroup" else None
+            if key != "$savedGroup":
+                stack.append(value)
+                continue
+            name = group_key(value)
             group = (groups or {}).get(name) if name is not None and name not in seen else None
             if group is not None:
                 seen.add(group.key)
-                attribute = value.get("attributeKey") if isinstance(value, Mapping) else None
-                if group.values is not None and (attribute or group.attribute) == UNIT_ATTRIBUTE:
-                    return True
                 stack.append(group.condition)
-            else:
-                stack.append(value)
+                if group.values is not None and list_attribute(group, value) == UNIT_ATTRIBUTE:
+                    return True
     return False
+
+
+def list_attribute(group: SavedGroup, reference: Any) -> str:
+    """Whose values a list is tested on: the reference's word goes before the group's."""
+    attribute = reference.get("attributeKey") if isinstance(reference, Mapping) else None
+    return attribute if isinstance(attribute, str) else group.attribute
 
 
 def always(answer: bool) -> Callable[[Any], bool]:
@@ -79,6 +90,9 @@ def _conjunction(parts: list[Callable[[Any], bool]]) -> Callable[[Any], bool]:
     if len(parts) == 2:
         first, second = parts
         return lambda value: first(value) and second(value)
+    if len(parts) == 3:
+        first, second, third = parts
+        return lambda value: first(value) and second(value) and third(value)
     fixed = tuple(parts)
 
     def test(value: Any) -> bool:
@@ -110,8 +124,15 @@ class _Compiler:
     A part that cannot be compiled answers `not wanted`, so that after all negations it fails.
     """
 
-    def __init__(self, groups: Groups) -> None:
+    def __init__(self, groups: Groups, members: dict[str, Test]) -> None:
         self.groups = groups
+        self.members = members
+
+    def members_of(self, group: SavedGroup) -> Test:
+        """Whether a value is in a group of values."""
+        if group.key not in self.members:
+            self.members[group.key] = membership(list(group.values or ()))
+        return self.members[group.key]
 
     def condition(self, condition: Any, wanted: bool, depth: int, inside: tuple[str, ...]) -> Predicate:
         """A condition on attributes; `inside` are the groups being resolved, which stops cycles."""
@@ -145,8 +166,7 @@ class _Compiler:
             return always(not wanted) if key is None or key in inside else always(False)
         group = self.groups[key]
         if group.values is not None:
-            attribute = reference.get("attributeKey") if isinstance(reference, Mapping) else None
-            return _on_path(attribute or group.attribute, membership(list(group.values)))
+            return _on_path(list_attribute(group, reference), self.members_of(group))
         return self.condition(group.condition, wanted, depth, (*inside, key))
 
     def value(self, operand: Any, wanted: bool, depth: int, inside: tuple[str, ...]) -> Test:
@@ -185,7 +205,7 @@ class _Compiler:
         group = self.groups.get(name) if isinstance(name, str) else None
         if not isinstance(name, str) or (group is not None and group.values is None):
             return always(not wanted)
-        test = membership(list(group.values or ()) if group is not None else [])
+        test = always(False) if group is None else self.members_of(group)
         return test if key == "$inGroup" else negated(test)
 
     def element(self, key: str, operand: Any, wanted: bool, depth: int, inside: tuple[str, ...]) -> Test:
@@ -225,13 +245,12 @@ def _on_path(path: str, test: Test) -> Predicate:
     if "." not in path:
         return lambda attributes: test(attributes.get(path))
     head, *steps = path.split(".")
+    last = steps.pop()
 
     def predicate(attributes: Mapping[str, Any]) -> bool:
         value = attributes.get(head)
         for step in steps:
-            if value is None:
-                break
             value = reach(value, step)
-        return test(value)
+        return test(value.get(last) if isinstance(value, dict) else reach(value, last))
 
     return predicate

@@ -7,6 +7,7 @@ Definitions:
 - Other events count when they happen at or after the unit's first exposure and within the metric's window
   (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
+- A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
 - Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED.
 """
 
@@ -39,6 +40,7 @@ class Impression(Protocol):
 
     recommendation_id: str
     at: int
+    placement: str
     experiment: str | None
     phase: int | None
     arm: str | None
@@ -101,12 +103,21 @@ class Unit:
     positions: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured in one experiment's phase. `everything`: a holdout, on `placement` or (None) everywhere."""
+
+    metrics: Sequence[Metric]
+    everything: bool = False
+    placement: str | None = None
+
+
 Fact = tuple[int, float]
 """When, how much."""
 
 
-def compute(facts: UnitFacts, metrics: Mapping[tuple[str, int], Sequence[Metric]]) -> dict[tuple[str, int], Unit]:
-    """The unit's state in every (experiment, phase) that it was exposed to and that `metrics` knows."""
+def compute(facts: UnitFacts, measured: Mapping[tuple[str, int], Measured]) -> dict[tuple[str, int], Unit]:
+    """The unit's state in every (experiment, phase) that it was exposed to and that `measured` knows."""
     exposures: dict[tuple[str, int], list[Exposure]] = defaultdict(list)
     for exposure in facts.exposures:
         exposures[exposure.experiment, exposure.phase].append(exposure)
@@ -116,20 +127,27 @@ def compute(facts: UnitFacts, metrics: Mapping[tuple[str, int], Sequence[Metric]
     events: dict[str, list[Event]] = defaultdict(list)
     for event in facts.events:
         events[event.type].append(event)
-    return {key: _unit(met, impressions[key], events, metrics[key]) for key, met in exposures.items() if key in metrics}
+    return {
+        key: _unit(met, _lists(facts, impressions[key], measured[key]), events, measured[key])
+        for key, met in exposures.items()
+        if key in measured
+    }
+
+
+def _lists(facts: UnitFacts, of_experiment: Sequence[Impression], measured: Measured) -> Sequence[Impression]:
+    if not measured.everything:
+        return of_experiment
+    return [shown for shown in facts.impressions if measured.placement in {None, shown.placement}]
 
 
 def _unit(
-    met: Sequence[Exposure],
-    lists: Sequence[Impression],
-    events: Mapping[str, Sequence[Event]],
-    metrics: Sequence[Metric],
+    met: Sequence[Exposure], lists: Sequence[Impression], events: Mapping[str, Sequence[Event]], measured: Measured
 ) -> Unit:
     first = min(met, key=lambda exposure: (exposure.at, exposure.arm))
-    own = [shown for shown in lists if shown.arm == first.arm and shown.at >= first.at]
+    own = [shown for shown in lists if shown.at >= first.at and (measured.everything or shown.arm == first.arm)]
     shown_at = {shown.recommendation_id: shown.at for shown in own}
     totals = {}
-    for metric in metrics:
+    for metric in measured.metrics:
         total = _total(metric, first.at, own, shown_at, events)
         if total is not None:
             totals[metric.key] = total

@@ -33,21 +33,11 @@ MAX_PLANNED_DAYS = 365
 
 READ_ONLY = frozenset(
     {
-        "status",
-        "phase",
-        "seed",
-        "slot",
-        "source",
-        "layer_range",
-        "warnings",
-        "version",
-        "created_at",
-        "created_by",
-        "updated_at",
-        "started_at",
+        "status", "phase", "seed", "slot", "source", "layer_range", "ramp", "ramp_stopped", "phases",
+        "weight_changes", "warnings", "version", "created_at", "created_by", "updated_at", "started_at",
         "stopped_at",
     }
-)
+)  # fmt: skip
 """What the server adds to an experiment when it shows it; left out when it comes back."""
 REQUIRED = ("key", "placement", "arms")
 
@@ -58,10 +48,10 @@ def parse_experiment(
     """Check an experiment's JSON. Returns it in one shape, and everything that is wrong; use the first if none is.
 
     The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
-    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy, params, weight, control, model`;
-    metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where no metrics were sent. Weights stay
-    as they are (the plan normalises them). With `partial` (a PATCH) only what was sent is in it and nothing is
-    required. With `groups`, the saved groups that conditions name must exist.
+    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy,
+    params, weight, control, model`; metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where
+    no metrics were sent. Weights stay as they are (the plan normalises them). With `partial` (a PATCH) only what was
+    sent is in it and nothing is required. With `groups`, the saved groups that conditions name must exist.
     """
     if not isinstance(payload, Mapping):
         return {}, [Problem("body", payload, "must be a JSON object")]
@@ -198,7 +188,7 @@ class _Reader:
 
     def overridden_arms(self, shape: Mapping[str, Any]) -> None:
         """Overrides must name arms, where both are there to compare."""
-        keys = [arm["key"] for arm in shape.get("arms", ())]
+        keys = [arm["key"] for arm in shape.get("arms", ()) if arm["key"]]
         for unit, arm in shape.get("overrides", {}).items() if keys else ():
             if arm not in keys:
                 self.add(f"overrides.{unit}", arm, f"must be an arm's key: {', '.join(keys)}")
@@ -263,7 +253,7 @@ class _Reader:
         return 1.0
 
     def model(self, value: Any, place: str) -> int | None:
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31):
             return value
         self.add(place, value, "must be a model's version number, 1 or more, or null for the active one")
         return None

@@ -11,31 +11,36 @@ from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
 from reclift.flows.serving import Serving
 from reclift.storage.eventlog import EventLog
+from reclift.storage.sticky import Sticky
 
 
-def assign(serving: Serving, user_id: str, experiment: str | None, attributes: Mapping[str, Any]) -> list[Decision]:
+def assign(
+    serving: Serving, sticky: Sticky, user_id: str, experiment: str | None, attributes: Mapping[str, Any]
+) -> list[Decision]:
     """The decisions for one experiment, or for all that are running; `NotFound` for an unknown one."""
     unit = serving.canonical(user_id)
+    met = sticky.get(unit, serving.sticky) if serving.sticky else None
     if experiment is None:
-        return serving.plan.decide_all(unit, attributes)
+        return serving.plan.decide_all(unit, attributes, met)
     try:
-        return [serving.plan.decide(experiment, unit, attributes)]
+        return [serving.plan.decide(experiment, unit, attributes, met.get(experiment) if met else None)]
     except UnknownExperiment:
         raise NotFound("experiment", experiment) from None
 
 
 def expose(
-    serving: Serving, log: EventLog, user_id: str, decisions: list[Decision], attributes: Mapping[str, Any]
+    serving: Serving,
+    sticky: Sticky,
+    log: EventLog,
+    user_id: str,
+    decisions: list[Decision],
+    attributes: Mapping[str, Any],
 ) -> None:
     """Log that the user meets these arms now."""
     unit, at = serving.canonical(user_id), now_micros()
-    log.append(
-        Facts(
-            exposures=[
-                exposure(serving, decision, unit, at, "assign", attributes) for decision in decisions if decision.counts
-            ]
-        )
-    )
+    rows = [exposure(serving, one, unit, at, "assign", attributes) for one in decisions if one.counts]
+    log.append(Facts(exposures=rows))
+    sticky.note(rows, serving.sticky)
 
 
 def exposure(

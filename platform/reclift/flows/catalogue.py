@@ -15,6 +15,7 @@ from reclift.domain.problem import Problem
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import take_turns
 from reclift.flows.errors import Conflict, Invalid, NotFound
+from reclift.flows.identity import merge
 from reclift.storage.database import rows_changed
 from reclift.storage.tables import Alias, Configuration, ItemRow, Profile
 
@@ -48,7 +49,7 @@ def parse_item(raw: object, place: str = "items") -> dict[str, Any]:
         refuse("price", "must be a number of at least 0")
     if not isinstance(raw.get("available", True), bool):
         refuse("available", "must be true or false")
-    if not isinstance(raw.get("attributes") or {}, dict):
+    if raw.get("attributes") is not None and not isinstance(raw["attributes"], dict):
         refuse("attributes", "must be an object")
     if problems:
         raise Invalid(problems)
@@ -140,7 +141,10 @@ def put_profile(session: Session, unit_id: str, attributes: object) -> None:
 
 
 def add_alias(session: Session, unit_id: str, alias: str) -> bool:
-    """Let `alias` mean the person `unit_id`; False when it did already. An alias never changes its person."""
+    """Let `alias` mean the person `unit_id`; False when it did already. An alias never changes its person.
+
+    What was known under the alias becomes the person's: see `reclift.flows.identity`.
+    """
     if alias == unit_id:
         raise Invalid.of("alias", alias, "must differ from the user's own id")
     # In turn: of two aliases the one with the higher number must not be seen before the other.
@@ -154,6 +158,7 @@ def add_alias(session: Session, unit_id: str, alias: str) -> bool:
     if session.scalar(select(Alias.id).where(Alias.unit_id == alias).limit(1)) is not None:
         raise Conflict(f"alias {alias!r} is itself a user with aliases")
     session.add(Alias(alias=alias, unit_id=target, created_at=now()))
+    merge(session, alias, target)
     aliases_changed(session)
     return True
 

@@ -12,10 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from reclift.domain.experiment import Arm, Experiment, LayerSlot, Status, TransitionError, transition
+from reclift.domain.groups import Groups
 from reclift.domain.plan import Plan
 from reclift.domain.problem import Problem
 from reclift.domain.validation import parse_experiment
-from reclift.flows import jobs, models
+from reclift.flows import groups as group_flow
+from reclift.flows import holdouts, jobs, models
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid, NotFound
@@ -42,7 +44,7 @@ def to_domain(row: ExperimentRow) -> Experiment:
         slot = LayerSlot(row.layer, row.slot_start, row.slot_end)
     return Experiment(
         key=row.key,
-        placement=row.placement,
+        placement=row.placement or "",
         arms=tuple(Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model) for arm in row.arms),
         traffic=row.traffic,
         audience=row.audience,
@@ -57,10 +59,18 @@ def to_domain(row: ExperimentRow) -> Experiment:
     )
 
 
-def compile_plan(rows: Iterable[ExperimentRow]) -> Plan:
-    """The plan of all experiments, in the order in which they were started."""
+def compile_plan(rows: Iterable[ExperimentRow], groups: Groups, plan_version: int) -> Plan:
+    """The plan of all experiments and holdouts, in the order in which they were started."""
+    rows = list(rows)
+    split = [row for row in rows if row.kind != holdouts.KIND]
     return Plan(
-        [to_domain(row) if row.source != "imported" else replace(to_domain(row), status=Status.STOPPED) for row in rows]
+        [
+            to_domain(row) if row.source != "imported" else replace(to_domain(row), status=Status.STOPPED)
+            for row in split
+        ],
+        groups=groups.values(),
+        holdouts=[holdouts.to_domain(row) for row in rows if row.kind == holdouts.KIND and row.status != Status.DRAFT],
+        version=plan_version,
     )
 
 
@@ -94,6 +104,10 @@ def view(row: ExperimentRow) -> dict[str, Any]:
         "metrics": row.metrics,
         "note": row.data.get("note", ""),
         "planned_days": row.data.get("planned_days"),
+        "ramp": row.data.get("ramp") or [],
+        "ramp_stopped": row.data.get("ramp_stopped"),
+        "phases": row.data.get("phases") or [],
+        "weight_changes": row.data.get("weight_changes") or [],
         "status": row.status,
         "phase": row.phase,
         "version": row.version,
@@ -136,7 +150,7 @@ def create(
     `source` is "live", "replay" (real histories played back) or "imported" (a log of another system: it is reported on
     but never served, so its arms may name strategies that are not installed here).
     """
-    fields, problems = parse_experiment(payload)
+    fields, problems = parse_experiment(payload, groups=group_flow.all_groups(session))
     problems = [*problems, *reference_problems(session, registry if source != "imported" else None, fields)]
     if problems:
         raise Invalid(problems)
@@ -168,6 +182,7 @@ def create(
         session.flush()
     except IntegrityError as error:
         raise Conflict(f"there is already an experiment {fields['key']!r}") from error
+    bump(session)  # /assign knows drafts, too: "not_running" is another answer than 404
     record(session, actor, "create", "experiment", row.key, None, view(row))
     return row
 
@@ -175,11 +190,13 @@ def create(
 def change(session: Session, registry: Registry, key: str, payload: Mapping[str, Any], actor: str) -> ExperimentRow:
     """Change some fields. While it runs only those that leave users where they are; never after its end."""
     row = find(session, key, to_change=True)
+    if row.kind == holdouts.KIND and set(payload) - {"name", "note", "metrics"}:
+        raise Conflict(f"{key!r} is a holdout: only its name, note and metrics can change")
     if row.status in {Status.STOPPED, Status.ARCHIVED} and set(payload) - {"note", "name", "hypothesis"}:
         raise Conflict(f"experiment {key!r} is {row.status}: only its name, hypothesis and note can still change")
     if payload.get("key", key) != key:
         raise Invalid.of("key", payload["key"], "cannot change: users are hashed with it")
-    fields, problems = parse_experiment(payload, partial=True)
+    fields, problems = parse_experiment(payload, partial=True, groups=group_flow.all_groups(session))
     fields.pop("key", None)
     problems = [*problems, *override_problems(row, fields)]
     if row.status != Status.DRAFT:
@@ -190,7 +207,8 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
                 Problem(
                     name,
                     value,
-                    f"cannot change while the experiment is {row.status}; only {', '.join(sorted(FREE_FIELDS))} can",
+                    f"cannot change while the experiment is {row.status}; only {', '.join(sorted(FREE_FIELDS))} can "
+                    "(weights: in a new phase, or where assignment is sticky)",
                 )
                 for name, value in fields.items()
                 if name not in FREE_FIELDS and value != before.get(name)
@@ -234,7 +252,8 @@ def act(
     before = view(row)
     at = at or now()
     if action == "start":
-        problems = reference_problems(session, registry if row.source != "imported" else None, view(row))
+        served = row.source != "imported" and row.kind != holdouts.KIND
+        problems = reference_problems(session, registry if served else None, view(row))
         if len(row.arms) < 2:
             problems.append(Problem("arms", len(row.arms), "must be at least 2 before an experiment can start"))
         if problems:

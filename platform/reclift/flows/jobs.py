@@ -176,11 +176,17 @@ def finish(
     return bool(ended)
 
 
-def again(session: Session, queue: Queue, job_id: int, actor: str) -> JobRun:
-    """Ask for the same job once more."""
+def find(session: Session, job_id: int) -> JobRun:
+    """The row of a job; `NotFound`."""
     run = session.get(JobRun, job_id)
     if run is None:
         raise NotFound("job", job_id)
+    return run
+
+
+def again(session: Session, queue: Queue, job_id: int, actor: str) -> JobRun:
+    """Ask for the same job once more."""
+    run = find(session, job_id)
     return request(session, queue, run.task, run.arguments, actor)
 
 

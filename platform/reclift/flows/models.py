@@ -158,7 +158,7 @@ def wanted(session: Session, registry: Registry) -> dict[tuple[str, str], dict[s
         uses.append((placement.strategy, placement.params))
         uses += [(str(key), {}) for key in placement.fallback]
     for experiment in session.scalars(select(ExperimentRow).where(ExperimentRow.status.in_(["running", "paused"]))):
-        if experiment.source != "imported":
+        if experiment.source != "imported" and experiment.kind != "holdout":
             uses += [(arm.strategy, arm.params) for arm in experiment.arms]
     result = {}
     for strategy, params in uses:

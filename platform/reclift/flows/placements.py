@@ -68,11 +68,11 @@ def put(session: Session, registry: Registry, key: str, payload: Mapping[str, An
     seen = payload.get("seen", row.settings.get("seen", "bought") if row else "bought")
     name = payload.get("name", row.name if row else key)
     problems += _strategy_problems(registry, strategy, params)
-    if not isinstance(fallback, list) or any(entry not in registry for entry in fallback):
+    if not isinstance(fallback, list) or any(not isinstance(entry, str) or entry not in registry for entry in fallback):
         problems.append(
             Problem("fallback", fallback, f"must be a list of installed strategies: {', '.join(registry.keys())}")
         )
-    if seen not in SEEN:
+    if not isinstance(seen, str) or seen not in SEEN:
         problems.append(Problem("seen", seen, f"must be one of {', '.join(SEEN)}"))
     if not isinstance(name, str) or len(name) > 200:
         problems.append(Problem("name", name, "must be a string of at most 200 characters"))

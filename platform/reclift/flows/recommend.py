@@ -17,9 +17,12 @@ from reclift.flows.assign import exposure
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
 from reclift.flows.guard import Guard
+from reclift.flows.preview import Preview
+from reclift.flows.preview import decision as preview_decision
 from reclift.flows.serving import Served, ServedPlacement, Serving
 from reclift.storage.eventlog import EventLog
 from reclift.storage.histories import Histories
+from reclift.storage.sticky import Sticky
 from reclift.strategy import Query, Scored, Signal
 
 log = structlog.get_logger(__name__)
@@ -35,6 +38,7 @@ class Wish:
         unit: canonical id of the user, or the guest's session id.
         user_id, session_id: as sent; one of them is None.
         request_id: if given, a retry with it gives the same answer and is one impression.
+        preview: the arm that a signed preview link forces.
         at: microseconds; when it was, if this is a replay of the past. None: now.
     """
 
@@ -49,6 +53,7 @@ class Wish:
     candidates: frozenset[str] | None = None
     request_id: str | None = None
     at: int | None = None
+    preview: Preview | None = None
 
 
 @dataclass(slots=True)
@@ -93,9 +98,10 @@ class _List:
 class Recommender:
     """Answers `/recommend`. Holds what does not change from request to request."""
 
-    def __init__(self, histories: Histories, event_log: EventLog, guard: Guard) -> None:
-        """All three live as long as the process."""
+    def __init__(self, histories: Histories, sticky: Sticky, event_log: EventLog, guard: Guard) -> None:
+        """All live as long as the process."""
         self._histories = histories
+        self._sticky = sticky
         self._log = event_log
         self._guard = guard
 
@@ -108,7 +114,7 @@ class Recommender:
         placement = serving.placements.get(wish.placement)
         if placement is None:
             raise NotFound("placement", wish.placement)
-        decision = serving.plan.for_placement(wish.placement, wish.unit, wish.attributes)
+        decision = self._decide(serving, wish)
         served = placement.default
         if decision is not None:
             served = serving.arms.get((decision.experiment, decision.arm), Served(decision.arm, None, None))
@@ -130,6 +136,12 @@ class Recommender:
             "fallback": fallback,
             "items": rows,
         }
+
+    def _decide(self, serving: Serving, wish: Wish) -> Decision | None:
+        if wish.preview is not None:
+            return preview_decision(serving, wish.preview)
+        met = self._sticky.get(wish.unit, serving.sticky) if serving.sticky else None
+        return serving.plan.for_placement(wish.placement, wish.unit, wish.attributes, met)
 
     @staticmethod
     def _id(wish: Wish) -> str:
@@ -205,15 +217,17 @@ class Recommender:
         fallback: dict[str, Any] | None,
         latency_ms: float,
     ) -> None:
+        # Who previews or tests sees the arm, but the list is not one of the experiment's.
+        counted = decision if decision is not None and decision.counts else None
         impression = {
             "recommendation_id": recommendation_id,
             "unit_id": wish.unit,
             "at": at,
             "received_at": now_micros(),
             "placement": wish.placement,
-            "experiment": decision.experiment if decision is not None else None,
-            "phase": serving.arms_of(decision.experiment).get(decision.arm) if decision is not None else None,
-            "arm": decision.arm if decision is not None else None,
+            "experiment": counted.experiment if counted is not None else None,
+            "phase": serving.arms_of(counted.experiment).get(counted.arm) if counted is not None else None,
+            "arm": counted.arm if counted is not None else None,
             "strategy": served.strategy,
             "model": served.label,
             "fallback": fallback,
@@ -221,9 +235,17 @@ class Recommender:
             "items": [{key: row[key] for key in row if key != "reason"} for row in rows],
         }
         facts = Facts(impressions=[impression])
-        if decision is not None and decision.counts:
-            facts.exposures.append(exposure(serving, decision, wish.unit, at, "recommend", wish.attributes))
+        if counted is not None:
+            facts.exposures.append(exposure(serving, counted, wish.unit, at, "recommend", wish.attributes))
+        if wish.preview is None:
+            # Both sides of a holdout meet it wherever it holds, whatever else decides there.
+            facts.exposures += [
+                exposure(serving, side, wish.unit, at, "recommend", wish.attributes)
+                for side in serving.plan.holdouts_for(wish.placement, wish.unit)
+            ]
         self._log.append(facts)
+        if serving.sticky:
+            self._sticky.note(facts.exposures, serving.sticky)
 
 
 def _seen(rule: str, history: Sequence[Signal]) -> set[str]:

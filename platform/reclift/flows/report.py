@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from reclift.domain.events import parse_time
 from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows import report_parts, rollup
@@ -24,7 +25,16 @@ from reclift.stats.plan import Plan
 from reclift.stats.result import Comparison
 from reclift.stats.srm import SrmResult, srm
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import ArmCount, Segment, arm_counts, arm_sums, cap_value, data_until, first_exposure
+from reclift.storage.aggregates import (
+    ArmCount,
+    Segment,
+    arm_counts,
+    arm_sums,
+    cap_value,
+    data_until,
+    first_exposure,
+    units_between,
+)
 from reclift.storage.database import Database
 from reclift.storage.tables import ExperimentRow, ReportRow
 
@@ -110,7 +120,8 @@ def _adjusted(reads: Sequence[Read]) -> list[Read]:
 def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None) -> Plan:
     """How far the experiment's plan is. Replayed and imported data have a time of their own."""
     days_planned = row.data.get("planned_days")
-    start: datetime | None = row.started_at
+    phase_at = row.data.get("phase_at")
+    start: datetime | None = datetime.fromisoformat(phase_at) if phase_at else row.started_at
     end = row.stopped_at or now()
     if row.source != "live" and first is not None and until is not None:
         start, end = to_datetime(first), to_datetime(until)
@@ -125,11 +136,28 @@ def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None
     )
 
 
+def planned_shares(session: Session, row: ExperimentRow, counts: Mapping[str, ArmCount]) -> list[float]:
+    """What each arm's size should be in proportion to: its weight, or, where weights changed on the way, the mixture
+    of weights that held when the units came in.
+    """
+    now_planned = {arm.key: arm.weight for arm in row.arms}
+    changes = row.data.get("weight_changes") or []
+    if not changes or not any(count.units for count in counts.values()):
+        return list(now_planned.values())
+    edges = [parse_time(change["until"]) for change in changes]
+    came = units_between(session, row.key, row.phase, edges)
+    planned = [change["weights"] for change in changes] + [now_planned]
+    return [
+        sum(units * weights[arm.key] / sum(weights.values()) for units, weights in zip(came, planned, strict=True))
+        for arm in row.arms
+    ]
+
+
 def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
     """The whole report of the experiment's present phase, in API.md's shape and more."""
     counts = {arm.key: ArmCount(0, 0, 0) for arm in row.arms}
     counts |= {arm: count for arm, count in arm_counts(session, row.key, row.phase).items() if arm in counts}
-    ratio = srm([counts[arm.key].units for arm in row.arms], [arm.weight for arm in row.arms])
+    ratio = srm([counts[arm.key].units for arm in row.arms], planned_shares(session, row, counts))
     reads = read_metrics(session, row, counts)
     until, first = data_until(session, row.key, row.phase), first_exposure(session, row.key, row.phase)
     units = sum(count.units for count in counts.values())
@@ -258,8 +286,11 @@ def latest_or_now(database: Database, key: str, *, segment: str | None = None, k
 
 def segments(session: Session, row: ExperimentRow, attribute: str, most: int = 10) -> list[dict[str, Any]]:
     """The primary metric by value of an attribute, the most frequent values first."""
-    if not 1 <= len(attribute) <= 64:
-        raise Invalid.of("segment", attribute, "must be an attribute's name of 1 to 64 characters")
+    # SQLite's JSON paths cannot quote a quote.
+    if not 1 <= len(attribute) <= 64 or '"' in attribute or not attribute.isprintable():
+        raise Invalid.of(
+            "segment", attribute, "must be an attribute's name of 1 to 64 printable characters without quotes"
+        )
     result = []
     from reclift.storage.aggregates import segment_values
 

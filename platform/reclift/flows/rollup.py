@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from reclift.domain.metric import Metric
-from reclift.domain.totals import Day, Unit, UnitFacts, compute
+from reclift.domain.totals import Day, Measured, Unit, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
+from reclift.flows.holdouts import KIND
 from reclift.storage.database import Database
 from reclift.storage.tables import (
     DirtyUnit,
@@ -51,15 +51,15 @@ class _Rows:
     positions: list[dict[str, Any]] = field(default_factory=list)
 
 
-def metrics_of(session: Session) -> dict[tuple[str, int], list[Metric]]:
-    """(experiment, phase) -> the metrics that its reports show."""
+def measured(session: Session) -> dict[tuple[str, int], Measured]:
+    """(experiment, phase) -> what its reports show."""
     known = metric_flow.all_metrics(session)
     result = {}
     for row in session.scalars(select(ExperimentRow).where(ExperimentRow.started_at.is_not(None))):
         keys = [row.metrics.get("primary"), *row.metrics.get("secondary", ()), *row.metrics.get("guardrails", ())]
         chosen = [known[key] for key in dict.fromkeys(keys) if key in known]
         for phase in range(1, row.phase + 1):
-            result[row.key, phase] = chosen
+            result[row.key, phase] = Measured(chosen, everything=row.kind == KIND, placement=row.placement)
     return result
 
 
@@ -144,6 +144,7 @@ def _compute(session: Session, units: Sequence[str]) -> _Rows:
             ImpressionRow.unit_id,
             ImpressionRow.recommendation_id,
             ImpressionRow.at,
+            ImpressionRow.placement,
             ImpressionRow.experiment,
             ImpressionRow.phase,
             ImpressionRow.arm,
@@ -166,7 +167,7 @@ def _compute(session: Session, units: Sequence[str]) -> _Rows:
         ).where(EventRow.unit_id.in_(exposed))
     ):
         events[row.unit_id].append(row)
-    chosen = metrics_of(session)
+    chosen = measured(session)
     for unit in exposed:
         facts = UnitFacts(exposures[unit], impressions[unit], events[unit])
         for (experiment, phase), computed in compute(facts, chosen).items():

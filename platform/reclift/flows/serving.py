@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -15,11 +16,15 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.plan import Plan
 from reclift.flows import experiments, models
+from reclift.flows import groups as group_flow
 from reclift.flows.errors import FlowError
 from reclift.storage.artifacts import ArtifactError, Artifacts
 from reclift.storage.database import Database
 from reclift.storage.tables import Alias, ApiKey, Configuration, ExperimentRow, ItemRow, ModelRow, Placement
 from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
+
+# Drafts too: a preview link shows their arms before the start.
+_SERVED = frozenset({"draft", "running", "paused"})
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +66,9 @@ class Serving:
     Attributes:
         arms: (experiment, arm) -> what answers, of running experiments.
         described: (experiment, arm) -> its strategy and parameters, of all experiments.
-        phases: experiment -> arm -> phase, of experiments that were started.
+        phases: experiment -> arm -> phase, of experiments and holdouts that were started.
+        sticky: running experiments that keep people where they are -> their phase.
+        changed_at: when the configuration last changed.
         aliases, new_aliases: id -> canonical id; in two parts, so that a new one does not mean to copy them all.
         aliases_version: which aliases these are.
         unusable: whether a model in use could not be loaded.
@@ -79,6 +86,8 @@ class Serving:
     aliases_version: int = 0
     unusable: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
+    sticky: Mapping[str, int] = field(default_factory=dict)
+    changed_at: datetime | None = None
     new_aliases: Mapping[str, str] = field(default_factory=dict)
 
     def canonical(self, user_id: str) -> str:
@@ -228,7 +237,7 @@ class Live:
         for experiment in experiment_rows:
             for arm in experiment.arms:
                 described[experiment.key, arm.key] = {"strategy": arm.strategy, "params": arm.params}
-                if experiment.status == "running" and experiment.source != "imported":
+                if experiment.status in _SERVED and experiment.source != "imported" and experiment.kind != "holdout":
                     arms[experiment.key, arm.key] = serve(arm.strategy, arm.params, arm.model)
         keys = {
             row.digest: Key(row.name, frozenset(row.scopes))
@@ -242,13 +251,15 @@ class Live:
         return Serving(
             version=version,
             catalogue_version=catalogue_version,
-            plan=experiments.compile_plan(experiment_rows),
+            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version),
             placements=placements,
             arms=arms,
             described=described,
             keys=keys,
             phases=phases,
             available=available,
+            sticky={row.key: row.phase for row in experiment_rows if row.sticky and row.status == "running"},
+            changed_at=session.scalar(select(Configuration.changed_at).where(Configuration.id == 1)),
             unusable=unusable,
         )
 

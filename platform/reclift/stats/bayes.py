@@ -111,38 +111,38 @@ def beta_reading(
     """
     a = _posterior(control, prior)
     b = _posterior(treatment, prior)
-    t, weight = _nodes(a, b)
-    cdf_a, cdf_b = special.betainc(*a, t), special.betainc(*b, t)
-    sf_a, sf_b = special.betaincc(*a, t), special.betaincc(*b, t)
-    mass_a = weight * np.exp((a[0] - 1) * np.log(t) + (a[1] - 1) * np.log1p(-t) - special.betaln(*a))
-    total = float(mass_a.sum())
-    tail = (1.0 - level) / 2.0
+    distributions = _Distributions(a, b)
     mean_a, mean_b = a[0] / (a[0] + a[1]), b[0] / (b[0] + b[1])
-    var = _variance(a) + _variance(b)
-    halfwidth = z_quantile(level) * sqrt(var)
+    reach = z_quantile(level) * sqrt(_variance(a) + _variance(b))
+    tails = ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
+    difference = [
+        _solve(distributions.difference, tail, mean_b - mean_a + sign * reach, reach)
+        for tail, sign in zip(tails, (-1, 1), strict=True)
+    ]
+    lift = [
+        _solve(distributions.lift, tail, max(-0.99, (mean_b + sign * reach) / mean_a - 1.0), reach / mean_a)
+        for tail, sign in zip(tails, (-1, 1), strict=True)
+    ]
+    chance, loss, loss_control = _risks(a, b)
+    return BetaReading(Reading(chance, loss, loss_control, Interval(*difference)), Interval(*lift))
 
-    def difference_cdf(d: float) -> float:
-        return float(mass_a @ special.betainc(*b, np.clip(t + d, 0.0, 1.0))) / total
 
-    def lift_cdf(r: float) -> float:
-        return float(mass_a @ special.betainc(*b, np.clip(t * (1.0 + r), 0.0, 1.0))) / total
+def _risks(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float, float]:
+    """Chance that b > a, and the expected losses of choosing b and a.
 
-    centre = mean_b - mean_a
-    interval = Interval(
-        _solve(difference_cdf, tail, centre - halfwidth, halfwidth),
-        _solve(difference_cdf, 1.0 - tail, centre + halfwidth, halfwidth),
-    )
-    lift, spread = mean_b / mean_a - 1.0, halfwidth / mean_a
-    lift_ci = Interval(
-        _solve(lift_cdf, tail, max(-0.99, lift - spread), spread), _solve(lift_cdf, 1.0 - tail, lift + spread, spread)
-    )
-    reading = Reading(
-        chance=min(1.0, float(mass_a @ sf_b) / total),
-        loss=float(weight @ (cdf_b * sf_a)),
-        loss_control=float(weight @ (cdf_a * sf_b)),
-        interval=interval,
-    )
-    return BetaReading(reading, lift_ci)
+    The smaller loss is integrated, so that it keeps its digits; the other one is that plus the difference of the means,
+    since E[max(0, b - a)] - E[max(0, a - b)] = E[b - a].
+    """
+    gain = b[0] / (b[0] + b[1]) - a[0] / (a[0] + a[1])
+    better, worse = (b, a) if gain >= 0 else (a, b)
+    t, weight = _nodes(_edges(a, b))
+    below = special.betainc(*better, t)
+    mass = weight * _density(worse, t)
+    behind = float(mass @ below) / float(mass.sum())
+    small = float(weight @ (below * special.betaincc(*worse, t)))
+    if gain >= 0:
+        return 1.0 - behind, small, small + gain
+    return behind, small - gain, small
 
 
 def _posterior(arm: tuple[float, float], prior: BetaPrior) -> tuple[float, float]:
@@ -155,36 +155,86 @@ def _variance(shape: tuple[float, float]) -> float:
     return shape[0] * shape[1] / (total * total * (total + 1.0))
 
 
-_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(24)
-_CUTS = (1e-16, 1e-7, 1e-3, 0.1, 0.5)
-"""Quantiles between which the quadrature is laid, in both tails of both posteriors."""
+def _density(shape: tuple[float, float], t: NDArray[np.float64]) -> NDArray[np.float64]:
+    log_density = (shape[0] - 1) * np.log(t) + (shape[1] - 1) * np.log1p(-t) - special.betaln(*shape)
+    result: NDArray[np.float64] = np.exp(log_density)
+    return result
 
 
-def _nodes(a: tuple[float, float], b: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points and weights over both posteriors' supports, denser where their mass is."""
-    cuts = np.concatenate([f(*shape, _CUTS) for shape in (a, b) for f in (special.betaincinv, special.betainccinv)])
-    edges = np.unique(np.clip(cuts, 1e-300, 1.0 - 1e-16))
+class _Distributions:
+    """Distribution functions of b - a and of b / a - 1, integrated over the narrower posterior, where the other's
+    distribution function is smooth.
+    """
+
+    def __init__(self, a: tuple[float, float], b: tuple[float, float]) -> None:
+        self.over_a = _variance(a) <= _variance(b)
+        self.inner, self.outer = (a, b) if self.over_a else (b, a)
+        self.edges = _edges(self.inner)
+        self.whole = self._masses(self.edges)
+
+    def difference(self, d: float) -> float:
+        """Probability that b - a <= d."""
+        shift = d if self.over_a else -d
+        t, mass = self._split_at(-shift, 1.0 - shift)
+        return self._mean(t + shift, mass)
+
+    def lift(self, r: float) -> float:
+        """Probability that b <= (1 + r) a."""
+        if r <= -1.0:
+            return 0.0
+        scale = 1.0 + r if self.over_a else 1.0 / (1.0 + r)
+        t, mass = self._split_at(1.0 / scale)
+        return self._mean(t * scale, mass)
+
+    def _mean(self, at: NDArray[np.float64], mass: NDArray[np.float64]) -> float:
+        tail = special.betainc if self.over_a else special.betaincc
+        return float(mass @ tail(*self.outer, np.clip(at, 0.0, 1.0)))
+
+    def _masses(self, edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        t, weight = _nodes(edges)
+        mass = weight * _density(self.inner, t)
+        return t, mass / mass.sum()
+
+    def _split_at(self, *kinks: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The quadrature with panels that end where the outer distribution function meets 0 or 1 with a kink."""
+        inside = [kink for kink in kinks if self.edges[0] < kink < self.edges[-1]]
+        return self._masses(np.unique(np.concatenate([self.edges, inside]))) if inside else self.whole
+
+
+_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(10)
+_CUTS = (1e-15, 1e-7, 1e-3, 0.1, 0.5)
+"""Quantiles between which the quadrature is laid, in both tails of each posterior."""
+
+
+def _edges(*shapes: tuple[float, float]) -> NDArray[np.float64]:
+    """Panels over the posteriors' supports, narrower where their mass is."""
+    cuts = np.concatenate([f(*shape, _CUTS) for shape in shapes for f in (special.betaincinv, special.betainccinv)])
+    edges: NDArray[np.float64] = np.unique(np.clip(cuts, 1e-300, 1.0 - 1e-16))
+    return edges
+
+
+def _nodes(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points and weights of Gauss and Legendre's quadrature, panel by panel."""
     half = np.diff(edges)[:, None] / 2.0
     middle = (edges[1:] + edges[:-1])[:, None] / 2.0
     return (middle + half * _GAUSS_X).ravel(), (half * _GAUSS_W).ravel()
 
 
 def _solve(cdf: Callable[[float], float], target: float, start: float, step: float) -> float:
-    """Where an increasing distribution function reaches `target`: brackets from `start`, then bisects by secants."""
-    low, high = start, start
-    width = step * 0.1
-    while cdf(low) > target:
-        low -= width
+    """Where an increasing distribution function reaches `target`: brackets from `start`, then Illinois steps."""
+    value, width = cdf(start) - target, step * 0.05
+    direction = 1.0 if value < 0 else -1.0
+    low, f_low = start, value
+    while value * direction < 0:
+        low, f_low = start, value
+        start += direction * width
         width *= 2.0
-    width = step * 0.1
-    while cdf(high) < target:
-        high += width
-        width *= 2.0
-    f_low, f_high = cdf(low) - target, cdf(high) - target
+        value = cdf(start) - target
+    high, f_high = start, value
     for _ in range(100):
-        if high - low <= 1e-10 * step or f_low == f_high:
+        if abs(high - low) <= 1e-9 * step or f_low == f_high or abs(f_high) < 1e-10:
             break
-        # Illinois: a secant step whose stale end is halved, so that both ends close in
+        # a secant step; the stale end's value is halved, so that both ends close in
         middle = high - f_high * (high - low) / (f_high - f_low)
         value = cdf(middle) - target
         if value * f_high < 0:
@@ -192,8 +242,4 @@ def _solve(cdf: Callable[[float], float], target: float, start: float, step: flo
         else:
             f_low *= 0.5
         high, f_high = middle, value
-        if low > high:
-            low, high, f_low, f_high = high, low, f_high, f_low
-        if abs(value) < 1e-12:
-            return middle
-    return 0.5 * (low + high)
+    return high

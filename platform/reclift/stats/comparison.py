@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal, get_args
 
-from reclift.stats import bayes, sequential
+from reclift.stats import bayes, binary, sequential
+from reclift.stats.attempts import FIXED_FIELDS, Attempts
 from reclift.stats.cuped import Adjusted
 from reclift.stats.cuped import cuped as adjust_by_the_past
 from reclift.stats.estimate import Estimate
 from reclift.stats.lift import Effect, base_is_weak
-from reclift.stats.mean import mean, proportion
+from reclift.stats.mean import as_counts, mean, proportion
+from reclift.stats.posterior import read_beta
 from reclift.stats.ratio import ratio
-from reclift.stats.readings import (
-    FIXED_FIELDS,
-    Attempts,
-    Fixed,
-    plain_effect,
-    read_beta,
-    read_fixed,
-    read_normal,
-    read_sequential,
-)
-from reclift.stats.result import ArmSummary, CannotCompute, Code, Comparison, Reason, check_level, finite
+from reclift.stats.readings import plain_effect, read_comparison
+from reclift.stats.result import ArmSummary, CannotCompute, Code, Comparison, Reason, finite
 from reclift.stats.sums import Sums
 
 Kind = Literal["proportion", "mean", "ratio"]
@@ -123,39 +116,34 @@ def compare(
     Raises:
         ValueError: unknown kind, a level outside (0, 1), a tuning that is not positive.
     """
-    check_level(level)
-    sequential.rho_squared(1.0 - level, sequential_tuning)
     attempt = Attempts()
     basis = _basis(attempt, (control_arm, control), (arm, treatment), kind, cuped)
-    effect = basis.effect if basis else None
-    fixed = read_fixed(attempt, effect, level)
-    if effect is not None and kind == "proportion" and not (basis and basis.adjusted):
-        bayesian = read_beta(control, treatment, rate_prior or bayes.BetaPrior(), level, higher_is_better)
-    else:
-        bayesian = read_normal(effect, attempt.reasons, prior or bayes.NormalPrior(), level, higher_is_better)
-    return Comparison(
-        arm=arm,
-        control=control_arm,
+    adjusted = basis.adjusted if basis else None
+    comparison = read_comparison(
+        attempt,
+        basis.effect if basis else None,
+        n=control.n + treatment.n,
         kind=kind,
-        lift=fixed.lift,
-        lift_ci=fixed.lift_ci,
-        lift_std_error=fixed.lift_std_error,
-        lift_ci_fieller=fixed.lift_ci_fieller,
-        difference=fixed.difference,
-        difference_ci=fixed.difference_ci,
-        std_error=fixed.std_error,
-        p_value=fixed.p_value,
-        p_value_adjusted=fixed.p_value,
-        ci_level=level,
         method=basis.method if basis else _METHODS[kind],
-        sequential=read_sequential(effect, attempt.reasons, control.n + treatment.n, level, sequential_tuning),
-        bayesian=bayesian,
-        variance_reduction=basis.adjusted.reduction if basis and basis.adjusted else None,
-        detectable_lift=fixed.detectable_lift,
+        level=level,
+        names=(control_arm, arm),
+        sequential_tuning=sequential_tuning,
         higher_is_better=higher_is_better,
-        warnings=tuple(_warnings(basis, fixed, control, treatment, kind=kind, level=level)),
-        reasons=attempt.reasons,
+        variance_reduction=adjusted.reduction if adjusted else None,
+        prior=prior,
     )
+    if basis is None:
+        return comparison
+    few = False
+    if kind == "proportion" and adjusted is None:
+        a, b = as_counts(control), as_counts(treatment)
+        few = binary.has_few(a, b)
+        if few:
+            comparison = binary.read_few(comparison, a, b)
+        reading = read_beta(a, b, rate_prior or bayes.BetaPrior(), level, higher_is_better=higher_is_better)
+        comparison = replace(comparison, bayesian=reading)
+    warnings = _warnings(comparison, basis, min(control.units, treatment.units), few=few)
+    return replace(comparison, warnings=tuple(warnings))
 
 
 def _basis(
@@ -170,7 +158,7 @@ def _basis(
             attempt.reasons |= dict.fromkeys(FIXED_FIELDS, reason)
             return None
     a, b = estimates
-    plain = attempt(FIXED_FIELDS, lambda: plain_effect(a, b))
+    plain = attempt.all_fields(lambda: plain_effect(a, b))
     if plain is None:
         return None
     if not use_covariate:
@@ -181,29 +169,31 @@ def _basis(
     return _Basis(adjusted.effect, f"{_METHODS[kind]}, with CUPED", adjusted)
 
 
-def _warnings(
-    basis: _Basis | None, fixed: Fixed, control: Sums, treatment: Sums, *, kind: Kind, level: float
-) -> Iterator[Reason]:
-    if basis is None:
-        return
+def _warnings(comparison: Comparison, basis: _Basis, fewest_units: int, *, few: bool) -> Iterator[Reason]:
     effect = basis.effect
-    if base_is_weak(effect):
+    if few:
+        yield Reason(
+            Code.SMALL_COUNTS,
+            f"An arm has fewer than {binary.FEW} successes or failures, so it is read by Newcombe's interval and "
+            "Fisher's exact test, which hold for small counts.",
+        )
+    elif base_is_weak(effect):
         share = sqrt(effect.base_variance) / effect.base
         yield Reason(
             Code.WEAK_DENOMINATOR,
             f"The control's mean is uncertain (standard error {share:.0%} of it), so the lift's interval is rough; "
             "the p-value is about the difference, and Fieller's interval of the lift agrees with it.",
         )
-    if kind != "proportion" and min(control.n, treatment.n) < SMALL_SAMPLE:
+    if comparison.kind != "proportion" and fewest_units < SMALL_SAMPLE:
         yield Reason(
             Code.SMALL_SAMPLE,
-            f"An arm has {min(control.units, treatment.units)} units; below {SMALL_SAMPLE} the intervals are rough.",
+            f"An arm has {fewest_units} units; below {SMALL_SAMPLE} the intervals are rough.",
         )
-    significant = fixed.p_value is not None and fixed.p_value < 1.0 - level
-    if significant and fixed.lift is not None and abs(fixed.lift) >= TWYMAN_LIFT:
+    p, relative = comparison.p_value, comparison.lift
+    if p is not None and p < 1.0 - comparison.ci_level and relative is not None and abs(relative) >= TWYMAN_LIFT:
         yield Reason(
             Code.TWYMAN,
-            f"A lift of {fixed.lift:+.0%} is unusually large; look for a fault in logging or set-up before believing "
+            f"A lift of {relative:+.0%} is unusually large; look for a fault in logging or set-up before believing "
             "it (Twyman's law).",
         )
     if basis.adjusted and basis.adjusted.pre_p_value < IMBALANCE_P:

@@ -19,6 +19,10 @@ WORTHWHILE_LIFT = 0.1
 """The yardstick for "underpowered" where the plan names no smallest effect worth having."""
 
 
+FAULT_P = 0.001
+"""Below this p-value a difference between equal arms is a fault rather than chance."""
+
+
 class Call(StrEnum):
     """What to do."""
 
@@ -72,6 +76,7 @@ def decide(
     *,
     alpha: float = 0.05,
     faults: Sequence[str] = (),
+    same_arms: bool = False,
 ) -> Decision:
     """Weighs trust, the primary metrics, the guardrails and the plan, in this order.
 
@@ -87,6 +92,7 @@ def decide(
         plan: regime and size; without one, the always-valid reading decides.
         alpha: two-sided false positive rate for the primary metrics together.
         faults: whole sentences about data that may not be trusted (units in several arms, stale data).
+        same_arms: an A/A test: all arms do the same, so nothing can ship and a clear difference is a fault.
 
     Raises:
         ValueError: `alpha` is not between 0 and 1.
@@ -103,6 +109,8 @@ def decide(
     primary = [metric for metric in metrics if metric.role == "primary"]
     if not any(metric.comparisons for metric in primary):
         return Decision(Call.KEEP_RUNNING, ("There is no primary metric to decide by.",))
+    if same_arms:
+        return _check_of_the_platform(primary, plan, alpha)
     evidence = read_evidence([(m.metric, m.comparisons) for m in primary], plan, alpha)
     guards = [
         guard(metric.metric, comparison, metric.margin, plan)
@@ -125,6 +133,7 @@ def _weigh(evidence: Sequence[Evidence], guards: Sequence[Guard], plan: Plan, al
     if ready:
         best = max(ready, key=lambda a: by_arm[a][0].gain)
         because = [*_sentences(by_arm[best]), *(g.sentence for g in guards if g.arm == best)]
+        because += dict.fromkeys(caution for e in by_arm[best] for caution in e.cautions)
         return Decision(Call.SHIP, (*because, *_power_sentences(by_arm[best], plan, significant=True)), best)
     hopeless = [a for a in arms if a in worse or a in harmed]
     shown = [e for a in arms for e in by_arm[a]]
@@ -139,8 +148,30 @@ def _weigh(evidence: Sequence[Evidence], guards: Sequence[Guard], plan: Plan, al
         else:
             because.append(f"{plan.progress_words} The guardrails do not allow shipping.")
         return Decision(Call.KEEP_CONTROL, (*because, *_power_sentences(by_arm[leader], plan, significant=False)), None)
+    if better:
+        because.append("The guardrails are not yet shown to hold; more data may show it.")
     because.append(plan.progress_words)
     return Decision(Call.KEEP_RUNNING, tuple(because), leader if by_arm[leader][0].gain > 0 else None)
+
+
+def _check_of_the_platform(primary: Sequence[MetricReading], plan: Plan, alpha: float) -> Decision:
+    """An A/A test's verdict, by the smallest adjusted p-value."""
+    found = [
+        (c.p_value_adjusted, m.metric, c.arm) for m in primary for c in m.comparisons if c.p_value_adjusted is not None
+    ]
+    if not found:
+        return Decision(Call.KEEP_RUNNING, ("Nothing can be said yet: no arm can be compared.", plan.progress_words))
+    p, metric, arm = min(found)
+    if p < FAULT_P:
+        why = (
+            f"The arms are the same, yet {arm} differs on {metric} (p {p_words(p)}): look for a fault in the platform."
+        )
+        return Decision(Call.INVALID, (why,))
+    if p < alpha:
+        why = f"{arm} differs on {metric} (p {p_words(p)}), as {alpha:.0%} of A/A tests do by chance."
+    else:
+        why = f"No difference between equal arms (smallest p {p_words(p)}): as it should be."
+    return Decision(Call.KEEP_CONTROL if plan.is_over else Call.KEEP_RUNNING, (why, plan.progress_words))
 
 
 def _is_better(evidence: Sequence[Evidence]) -> bool:

@@ -8,13 +8,16 @@ from typing import Literal
 
 from reclift.stats.multiple import holm
 from reclift.stats.plan import Plan
-from reclift.stats.result import Comparison, Interval
+from reclift.stats.result import Code, Comparison, Interval
 from reclift.stats.words import p_words, percent
 
 State = Literal["better", "worse", "unclear", "unknown"]
 GuardState = Literal["safe", "harmed", "unproven", "unknown"]
 
 ALWAYS_VALID = "always-valid p"
+
+_CAUTIONS = (Code.TWYMAN, Code.COVARIATE_IMBALANCE, Code.SMALL_SAMPLE)
+"""Warnings of a comparison that a decision repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Evidence:
     Attributes:
         gain: the lift (the difference where there is no lift) in the wanted direction, for ranking arms.
         detectable: the relative lift that these units find with 80 % power.
+        cautions: what a reader must hear before acting on it.
     """
 
     arm: str
@@ -32,6 +36,7 @@ class Evidence:
     gain: float
     detectable: float | None
     sentence: str
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +72,12 @@ def _read(metric: str, c: Comparison, plan: Plan, alpha: float, always_valid: fl
     size = percent(c.lift) if c.lift is not None else f"{difference:+.4g}"
     interval, relative = _interval(c, fixed=kind != ALWAYS_VALID)
     bounds = f" {_bounds_words(interval, relative=relative)}" if interval else ""
-    verdict = {
-        "better": "is better than",
-        "worse": "is worse than",
-        "unclear": "is not clearly different from",
-        "unknown": "",
-    }[state]
+    verdict = {"better": "is better than", "worse": "is worse than"}.get(state, "is not clearly different from")
+    if threshold < 0 and p is not None and p <= alpha:
+        verdict = "is ahead of"
     sentence = f"{c.arm} {verdict} {c.control} on {metric}: {size}{bounds}, {kind} {p_words(p)}."
-    return Evidence(c.arm, metric, state, gain, c.detectable_lift, sentence)
+    cautions = tuple(w.text for w in c.warnings if w.code in _CAUTIONS)
+    return Evidence(c.arm, metric, state, gain, c.detectable_lift, sentence, cautions)
 
 
 def _decisive(

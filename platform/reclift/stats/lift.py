@@ -76,11 +76,14 @@ def lift_variance(effect: Effect) -> float:
     Source: Deng, Knoblich and Lu 2018, "Applying the Delta Method in Metric Analytics", KDD.
 
     Raises:
-        CannotCompute: the base is 0 or negative, or the variance overflows.
+        CannotCompute: the base is 0 or negative, the variance overflows, or it is 0 although the arms vary (a
+            treatment without a single success: at a lift of -100 % the delta method knows no error).
     """
     require_base(effect.base)
     at = effect.observed_difference / effect.base
     numerator = effect.difference_variance - 2.0 * at * effect.covariance + at * at * effect.base_variance
+    if numerator <= 1e-14 * effect.difference_variance and effect.df is not None:
+        raise CannotCompute(Code.ZERO_VARIANCE, "The delta method finds no error in this lift, so it has no interval.")
     return finite(max(0.0, numerator) / effect.base / effect.base, "lift's variance")
 
 

@@ -1,55 +1,33 @@
-"""The three readings of one effect: fixed horizon, always valid, Bayesian; each field has a value or a reason."""
+"""The readings of one effect: fixed horizon and always valid; and the comparison that holds all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from scipy import special
 
 from reclift.stats import bayes, sequential
+from reclift.stats.attempts import Attempts
 from reclift.stats.estimate import Estimate, t_quantile, two_sided_p, welch_df, z_quantile
-from reclift.stats.lift import Effect, base_is_weak, fieller, lift, lift_variance, require_base
+from reclift.stats.lift import Effect, base_is_weak, fieller, lift, lift_variance
+from reclift.stats.posterior import read_normal
 from reclift.stats.result import (
-    Bayesian,
     CannotCompute,
+    Comparison,
     Interval,
     Reason,
     Sequential,
+    check_level,
     finite,
     finite_interval,
 )
-from reclift.stats.sums import Sums
-
-T = TypeVar("T")
 
 DETECTION_POWER = 0.8
-"""How often a lift of `detectable_lift` would be called significant."""
-
-FIXED_FIELDS = (
-    "lift", "lift_ci", "lift_std_error", "difference", "difference_ci", "std_error", "p_value", "p_value_adjusted",
-    "detectable_lift",
-)  # fmt: skip
-"""The fields of a `Comparison` that the fixed-horizon reading fills."""
+"""How often a true lift of `detectable_lift` would be called significant."""
 
 _NEED_ERROR = ("difference_ci", "p_value", "p_value_adjusted", "lift_ci", "detectable_lift")
-"""Those of them that do not exist where neither arm varies."""
-
-
-class Attempts:
-    """Runs computations and keeps the reason of each that cannot be done, by the fields it would have filled."""
-
-    def __init__(self) -> None:
-        self.reasons: dict[str, Reason] = {}
-
-    def __call__(self, names: tuple[str, ...], compute: Callable[[], T]) -> T | None:
-        """What `compute` gives, or `None` with its reason under each of `names`."""
-        try:
-            return compute()
-        except CannotCompute as impossible:
-            self.reasons |= dict.fromkeys(names, impossible.reason)
-            return None
+"""Fields that do not exist where neither arm varies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,76 +143,48 @@ def read_sequential(
     )
 
 
-_BAYESIAN_FIELDS = ("chance_to_win", "expected_loss", "expected_loss_control", "lift_ci", "difference_ci")
-
-
-def read_normal(
-    effect: Effect | None, reasons: Mapping[str, Reason], prior: bayes.NormalPrior, level: float, higher_is_better: bool
-) -> Bayesian:
-    """The normal posterior. The prior is on the lift; for the difference it is scaled by the control's mean.
-
-    Where the control's mean is not positive only a flat prior has a meaning, and losses, being relative, have none.
-    """
-    model = "normal posterior of the difference"
-    if effect is None or effect.df is None:
-        why = reasons["difference_ci"]
-        return Bayesian(None, None, None, None, None, prior.words, model, dict.fromkeys(_BAYESIAN_FIELDS, why))
-    attempt = Attempts()
-
-    def of_difference() -> bayes.Reading:
-        scaled = prior
-        if prior.sd != float("inf"):
-            require_base(effect.base)
-            scaled = bayes.NormalPrior(prior.mean * effect.base, prior.sd * effect.base)
-        return bayes.normal_reading(effect.difference, effect.difference_variance, scaled, level)
-
-    def of_lift() -> Interval:
-        fieller(effect, t_quantile(level, effect.required_df))
-        reading = bayes.normal_reading(lift(effect), lift_variance(effect), prior, level)
-        return finite_interval(*reading.interval, "lift's interval")
-
-    reading = attempt(_BAYESIAN_FIELDS, of_difference)
-    if reading is None:
-        return Bayesian(None, None, None, None, None, prior.words, model, attempt.reasons)
-
-    def relative_losses() -> tuple[float, float]:
-        require_base(effect.base)
-        return finite(reading.loss / effect.base, "loss"), finite(reading.loss_control / effect.base, "loss")
-
-    losses = attempt(("expected_loss", "expected_loss_control"), relative_losses)
-    lift_ci = attempt(("lift_ci",), of_lift)
-    return _directed(reading, losses, lift_ci, (prior.words, model), attempt.reasons, higher_is_better=higher_is_better)
-
-
-def read_beta(control: Sums, treatment: Sums, prior: bayes.BetaPrior, level: float, higher_is_better: bool) -> Bayesian:
-    """The beta-binomial posterior; it exists for every count, 0 included. Losses are relative to the control's."""
-    arms = [(sums.n, min(sums.n, max(0.0, sums.x))) for sums in (control, treatment)]
-    both = bayes.beta_reading(arms[0], arms[1], prior, level)
-    base = (arms[0][1] + prior.alpha) / (arms[0][0] + prior.alpha + prior.beta)
-    losses = (both.difference.loss / base, both.difference.loss_control / base)
-    words = (prior.words, "beta-binomial")
-    return _directed(both.difference, losses, both.lift_ci, words, {}, higher_is_better=higher_is_better)
-
-
-def _directed(
-    reading: bayes.Reading,
-    losses: tuple[float, float] | None,
-    lift_ci: Interval | None,
-    words: tuple[str, str],
-    reasons: Mapping[str, Reason],
+def read_comparison(
+    attempt: Attempts,
+    effect: Effect | None,
     *,
+    n: float,
+    kind: str,
+    method: str,
+    level: float,
+    names: tuple[str, str],
+    sequential_tuning: int,
     higher_is_better: bool,
-) -> Bayesian:
-    loss, loss_control = losses or (None, None)
-    if not higher_is_better:
-        loss, loss_control = loss_control, loss
-    return Bayesian(
-        chance_to_win=reading.chance if higher_is_better else 1.0 - reading.chance,
-        expected_loss=loss,
-        expected_loss_control=loss_control,
-        lift_ci=lift_ci,
-        difference_ci=reading.interval,
-        prior=words[0],
-        model=words[1],
-        reasons=reasons,
+    variance_reduction: float | None = None,
+    prior: bayes.NormalPrior | None = None,
+) -> Comparison:
+    """All three readings of an effect; `names` are the control's and the arm's, `n` the units of both.
+
+    Raises:
+        ValueError: a level outside (0, 1), a tuning that is not positive.
+    """
+    check_level(level)
+    sequential.rho_squared(1.0 - level, sequential_tuning)
+    fixed = read_fixed(attempt, effect, level)
+    reasons = dict(attempt.reasons)
+    return Comparison(
+        arm=names[1],
+        control=names[0],
+        kind=kind,
+        lift=fixed.lift,
+        lift_ci=fixed.lift_ci,
+        lift_std_error=fixed.lift_std_error,
+        lift_ci_fieller=fixed.lift_ci_fieller,
+        difference=fixed.difference,
+        difference_ci=fixed.difference_ci,
+        std_error=fixed.std_error,
+        p_value=fixed.p_value,
+        p_value_adjusted=fixed.p_value,
+        ci_level=level,
+        method=method,
+        sequential=read_sequential(effect, reasons, n, level, sequential_tuning),
+        bayesian=read_normal(effect, reasons, prior or bayes.NormalPrior(), level, higher_is_better=higher_is_better),
+        variance_reduction=variance_reduction,
+        detectable_lift=fixed.detectable_lift,
+        higher_is_better=higher_is_better,
+        reasons=attempt.reasons,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import exp, log, log1p, sqrt
 
 from reclift.stats.result import Interval, check_probability
 
@@ -69,4 +69,26 @@ def always_valid_p(
     m = n * rho_squared(1.0 - level, tuning)
     z = estimate / sqrt(variance)
     exponent = 0.5 * log(m + 1.0) - 0.5 * z * z * m / (m + 1.0)
+    return exp(min(0.0, exponent))
+
+
+def mixture_p(estimate: float, variance: float, *, tau: float) -> float:
+    """Always-valid p-value of the mixture sequential probability ratio test, effects mixed over Normal(0, tau**2).
+
+    min(1, sqrt((V + tau**2) / V) exp(-z**2 / 2 * tau**2 / (V + tau**2))) with V the estimate's variance now. The
+    running minimum over looks is valid too. Source: Johari, Koomen, Pekelis and Walsh 2022, "Always Valid Inference:
+    Continuous Monitoring of A/B Tests", Operations Research 70(3).
+
+    Args:
+        estimate: a difference, now.
+        variance: its variance, now.
+        tau: what size of effects is expected, in the estimate's units; fixed before the start.
+
+    Raises:
+        ValueError: `variance` or `tau` is not positive.
+    """
+    if not variance > 0 or not tau > 0:
+        raise ValueError(f"variance is {variance!r} and tau {tau!r}; both must be positive")
+    share = tau * tau / (variance + tau * tau)
+    exponent = -0.5 * log1p(-share) - 0.5 * estimate * estimate / variance * share
     return exp(min(0.0, exponent))

@@ -159,6 +159,11 @@ class Sums:
         """Whether pre-exposure values came with the units."""
         return self.uu > 0
 
+    @property
+    def past(self) -> Sums:
+        """The same units before their exposure, as a metric of its own: an A/A test in the pre-period."""
+        return Sums(self.n, self.u, self.uu, y=self.v, yy=self.vv, xy=self.uv)
+
     def to_dict(self) -> dict[str, float]:
         """Field -> value."""
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Float, String, case, cast, func, select
+from sqlalchemy import ColumnElement, Float, String, case, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
@@ -233,6 +233,22 @@ def data_until(session: Session, experiment: str, phase: int) -> int | None:
     )
     exposed = session.scalar(select(func.max(ExperimentUnit.exposed_at)).where(*_here(experiment, phase)))
     return max((at for at in (shown, exposed) if at is not None), default=None)
+
+
+def units_between(session: Session, experiment: str, phase: int, edges: Sequence[int]) -> list[int]:
+    """How many units were exposed before the first edge, between it and the next, …, after the last (microseconds)."""
+    at = ExperimentUnit.exposed_at
+    bounds: list[ColumnElement[bool]] = []
+    for place in range(len(edges) + 1):
+        low = at >= edges[place - 1] if place else true()
+        high = at < edges[place] if place < len(edges) else true()
+        bounds.append(low & high)
+    row = session.execute(
+        select(*(func.sum(case((bound, 1), else_=0)) for bound in bounds)).where(
+            *_here(experiment, phase), ExperimentUnit.arms_seen == 1
+        )
+    ).one()
+    return [int(count or 0) for count in row]
 
 
 def first_exposure(session: Session, experiment: str, phase: int) -> int | None:

@@ -17,7 +17,9 @@ from reclift.web.api.docs import docs
 from reclift.web.api.health import health
 from reclift.web.api.manage import manage
 from reclift.web.api.reports import reports
+from reclift.web.api.sdks import sdks
 from reclift.web.api.shop import shop
+from reclift.web.api.traffic import traffic
 from reclift.web.auth import Extension
 from reclift.web.backing import PlatformPages
 from reclift.web.pages import init_pages
@@ -38,7 +40,9 @@ class _PeopleSessions(SecureCookieSessionInterface):
 
 def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> Flask:
     """The application over a runtime. The caller starts and closes the runtime; `config` is for tests."""
-    app = Flask("reclift", template_folder=str(shipped("templates")), static_folder=None)
+    app = Flask(
+        "reclift", template_folder=str(shipped("templates")), static_folder="web/static", static_url_path="/static"
+    )
     settings = runtime.settings
     app.config.update(
         SECRET_KEY=settings.signing_key(),
@@ -55,7 +59,7 @@ def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> 
     app.session_interface = _PeopleSessions()
     app.extensions["reclift"] = Extension(runtime, PlatformPages(runtime))
     problems.install(app)
-    for blueprint in (shop, manage, reports, health, docs):
+    for blueprint in (shop, manage, traffic, reports, sdks, health, docs):
         app.register_blueprint(blueprint)
     init_pages(app)
     limiter = Limiter(get_remote_address, app=app, default_limits=[])

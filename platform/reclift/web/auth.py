@@ -16,7 +16,7 @@ from reclift.flows.accounts import digest
 from reclift.flows.serving import Key
 from reclift.web.pages.backend import Pages
 from reclift.web.pages.frame import actor as signed_in
-from reclift.web.problems import Refused
+from reclift.web.problems import NotAllowed, Refused
 from reclift.wiring import Runtime
 
 Args = ParamSpec("Args")
@@ -35,6 +35,14 @@ class Extension:
     pages: Pages
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call a view: keys with one of `scopes`, and signed-in people where `people`. /openapi.json shows it."""
+
+    scopes: tuple[str, ...]
+    people: bool
+
+
 def runtime() -> Runtime:
     """What this process works with."""
     return cast("Extension", current_app.extensions["reclift"]).runtime
@@ -47,10 +55,10 @@ def bearer() -> Key | None:
         return None
     kind, _, secret = header.partition(" ")
     if kind.lower() != "bearer" or not secret:
-        raise Refused(401, "Unauthorized", "the Authorization header must be `Bearer KEY`")
+        raise NotAllowed(401, "the Authorization header must be `Bearer KEY`", ', error="invalid_request"')
     key = runtime().live.current.keys.get(digest(secret.strip()))
     if key is None:
-        raise Refused(401, "Unauthorized", "this API key is unknown or revoked")
+        raise NotAllowed(401, "this API key is unknown or revoked", ', error="invalid_token"')
     return key
 
 
@@ -67,18 +75,21 @@ def scoped(*scopes: str, people: bool = False) -> Callable[[Callable[Args, Answe
             key = bearer()
             if key is not None:
                 if accepted.isdisjoint(key.scopes):
-                    raise Refused(
+                    raise NotAllowed(
                         403,
-                        "Forbidden",
                         f"this needs a key with scope {' or '.join(scopes)}; yours has {', '.join(sorted(key.scopes))}",
+                        f', error="insufficient_scope", scope="{" ".join(scopes)}"',
                     )
                 g.actor = f"key:{key.name}"
             elif people and session.get("_user_id") is not None and current_user.is_authenticated:
                 _check_person(accepted, scopes)
             else:
-                raise Refused(401, "Unauthorized", "send an API key: `Authorization: Bearer KEY`")
+                raise NotAllowed(401, "send an API key: `Authorization: Bearer KEY`")
+            if any("\x00" in value for value in kwargs.values() if isinstance(value, str)):
+                raise Refused(400, "Malformed request", "the address holds a NUL character, which no id has")
             return view(*args, **kwargs)
 
+        guarded.__dict__["access"] = Access(scopes, people=people)
         return guarded
 
     return wrap
@@ -87,12 +98,12 @@ def scoped(*scopes: str, people: bool = False) -> Callable[[Callable[Args, Answe
 def _check_person(accepted: frozenset[str], scopes: tuple[str, ...]) -> None:
     person = signed_in()
     if accepted.isdisjoint(_ROLE_SCOPES.get(person.role, frozenset())):
-        raise Refused(403, "Forbidden", f"a {person.role} may not do this; it needs scope {' or '.join(scopes)}")
+        raise NotAllowed(403, f"a {person.role} may not do this; it needs scope {' or '.join(scopes)}")
     if request.method not in _SAFE:
         try:
             validate_csrf(request.headers.get("X-CSRFToken", ""))
         except ValidationError as error:
-            raise Refused(403, "Forbidden", f"X-CSRFToken: {error}") from None
+            raise NotAllowed(403, f"X-CSRFToken: {error}") from None
     g.actor = person.email
 
 

@@ -7,6 +7,7 @@ show a dash where it owes a reason.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -64,6 +65,11 @@ def percent(value: float, digits: int | None = None) -> str:
     return _minus(f"{scaled:,.{digits}f}") + NBSP + "%"
 
 
+def share(value: float) -> str:
+    """A share that somebody chose, such as a weight: 0.34 is `34 %`, 0.3333 is `33.33 %`."""
+    return _minus(f"{value * 100:.2f}".rstrip("0").rstrip(".")) + NBSP + "%"
+
+
 def count(value: float) -> str:
     """A whole number with separators: `12,431`."""
     return _minus(f"{value:,.0f}")
@@ -80,7 +86,7 @@ def number(value: float) -> str:
 
 
 def money(value: float, currency: str | None = None) -> str:
-    """An amount with its currency (an ISO code): `£12.34`; an unknown code stands behind, none shows the bare amount."""
+    """An amount with its currency (an ISO code): `£12.34`; an unknown code stands behind, none is bare."""
     text = f"{abs(value):,.2f}"
     sign = MINUS if value < 0 and float(text.replace(",", "")) != 0 else ""
     if not currency:
@@ -151,6 +157,14 @@ def when(text: str) -> str:
     """A timestamp in full: `25 Nov 2026, 07:32 UTC`."""
     at = moment(text)
     return f"{at.day}{NBSP}{at:%b}{NBSP}{at:%Y}, {at:%H:%M}{NBSP}UTC"
+
+
+_STAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})")
+
+
+def readable(text: str, now: datetime) -> str:
+    """A sentence whose RFC 3339 timestamps are put as people say them: `last one 5 min ago`."""
+    return _STAMP.sub(lambda found: ago(found[0], now), text)
 
 
 def day(text: str) -> str:

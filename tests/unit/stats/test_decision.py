@@ -6,6 +6,7 @@ import pytest
 
 from reclift.stats.comparison import compare
 from reclift.stats.decision import Call, MetricReading, decide
+from reclift.stats.group_sequential import latest_alpha, looks
 from reclift.stats.plan import Plan
 from reclift.stats.srm import srm
 from reclift.stats.sums import Sums
@@ -115,6 +116,56 @@ def test_a_margin_asks_for_proof_of_safety():
 
 def test_the_best_of_several_arms_is_named():
     assert decide(GOOD_SPLIT, [primary(2300, 2500, 2000)], OVER).arm == "arm-2"
+
+
+def test_a_leader_in_a_fixed_plan_is_said_to_be_ahead():
+    decision = decide(GOOD_SPLIT, [primary(2400)], EARLY)
+    assert decision.because[0].startswith("arm-1 is ahead of control on conversion: +20.0 %")
+
+
+def test_planned_looks_use_their_own_level():
+    design = looks([0.25, 0.5, 0.75, 1.0])
+    arm = primary(2170)
+    assert 0.003 < arm.comparisons[0].p_value < 0.02
+
+    def at(share):
+        plan = Plan(
+            "group_sequential", units_planned=40_000, units=int(40_000 * share), look_alpha=latest_alpha(design, share)
+        )
+        return decide(GOOD_SPLIT, [arm], plan)
+
+    assert [at(share).call for share in (0.1, 0.5, 1.0)] == [Call.KEEP_RUNNING, Call.KEEP_RUNNING, Call.SHIP]
+    assert "p at this look" in at(1.0).because[0]
+
+
+def test_warnings_come_along_with_a_ship():
+    decision = decide(GOOD_SPLIT, [primary(2800)], OVER)
+    assert any("Twyman" in sentence for sentence in decision.because)
+
+
+def test_a_sequential_plan_goes_on_while_a_guardrail_is_unproven():
+    plan = Plan("sequential", days_planned=14, days_run=15)
+    decision = decide(GOOD_SPLIT, [primary(2400), guardrail(2000, margin=0.02)], plan)
+    assert decision.call is Call.KEEP_RUNNING
+    assert "The guardrails are not yet shown to hold; more data may show it." in decision.because
+
+
+def test_equal_arms_ship_nothing():
+    same = {"plan": OVER, "same_arms": True}
+    assert decide(GOOD_SPLIT, [primary(2010)], **same).call is Call.KEEP_CONTROL
+    assert "as it should be" in decide(GOOD_SPLIT, [primary(2010)], **same).because[0]
+    assert "as 5% of A/A tests do by chance" in decide(GOOD_SPLIT, [primary(2130)], **same).because[0]
+    fault = decide(GOOD_SPLIT, [primary(2400)], **same)
+    assert fault.call is Call.INVALID
+    assert "look for a fault" in fault.because[0]
+    assert decide(GOOD_SPLIT, [primary(2010)], EARLY, same_arms=True).call is Call.KEEP_RUNNING
+
+
+def test_a_plan_knows_how_far_it_is():
+    plan = Plan("fixed", days_planned=14, days_run=14, units_planned=1000, units=900)
+    assert not plan.is_over
+    assert plan.progress_words == "The plan is not over: day 14 of 14, 900 of 1,000 units."
+    assert Plan("fixed", finished=True).progress_words == "The experiment was stopped."
 
 
 def test_nothing_to_decide_by():

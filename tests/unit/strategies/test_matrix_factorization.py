@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from reclift.strategy import Dataset, Query, Signal, StrategyError
+from strategies import matrix_factorization
 from strategies.matrix_factorization import MatrixFactorization, _largest_singular_value
 from strategies.ratings import rating_matrix
 from tests.unit.strategies.helpers import history_of, quiet, scores, shop
@@ -102,3 +103,33 @@ def test_the_latest_rating_counts_and_zero_is_a_rating():
     assert sorted(zip(*matrix.nonzero(), strict=True)) == [(1, 1)]
     assert matrix.nnz == 2
     assert matrix[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("k", [1, 7, 60])
+@pytest.mark.parametrize("barred", [0, 35])
+def test_stopping_early_gives_the_exact_answer(k, barred, monkeypatch):
+    monkeypatch.setattr(matrix_factorization, "FIRST_BLOCK", 4)
+    data = shop(seed=4, users=200, items=80, events=3000)
+    fitted = fit(data, factors=5)
+    factors = fitted.state().arrays["factors"]
+    lengths = np.linalg.norm(factors, axis=1)
+    assert (lengths[:-1] >= lengths[1:]).all()
+    for user in range(20):
+        history = history_of(data, user)
+        exclude = frozenset(f"i{n}" for n in range(barred))
+        query = Query(k, history=history, exclude=exclude)
+        everything = fitted.recommend(Query(1000, history=history))
+        expected = [scored.item_id for scored in everything if scored.item_id not in exclude][:k]
+        assert [scored.item_id for scored in fitted.recommend(query)] == expected
+
+
+def test_stopping_early_looks_at_a_part_only(monkeypatch):
+    monkeypatch.setattr(matrix_factorization, "FIRST_BLOCK", 4)
+    data = shop(seed=4, users=200, items=80, events=3000)
+    fitted = fit(data, factors=5)
+    asked: list[int] = []
+    reach = MatrixFactorization._reach
+    monkeypatch.setattr(MatrixFactorization, "_reach", lambda self, place: asked.append(place) or reach(self, place))
+    fitted.recommend(Query(1, history=history_of(data, 1)))
+    assert asked
+    assert max(asked) < len(fitted.state().arrays["item_ids"]) / 2

@@ -4,7 +4,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics.pairwise import cosine_similarity
 
 from strategies import neighbours
-from strategies.neighbours import Pairs, nearest, weigh
+from strategies.neighbours import Pairs, directions, nearest, nearest_by_product, weigh
 from tests.unit.strategies.helpers import quiet, shop
 
 
@@ -78,6 +78,20 @@ def test_nearest_takes_the_best_of_each_row_in_any_block(rows, k, monkeypatch):
     kept = np.zeros_like(dense)
     np.add.at(kept, (np.arange(40)[:, None], found), similar)
     assert ((kept == 0) | np.isclose(kept, dense, atol=1e-6)).all()
+
+
+@pytest.mark.parametrize("k", [1, 5, 39, 500])
+@pytest.mark.parametrize("weighting", ["none", "bm25"])
+def test_both_ways_to_the_product_agree(rows, k, weighting):
+    slow = nearest(rows.shape[0], k, Pairs(rows).cosine(weighting), quiet)
+    fast = nearest_by_product(directions(rows, weighting), k, quiet)
+    np.testing.assert_allclose(fast[1], slow[1], rtol=1e-5)
+    differs = fast[0] != slow[0]
+    # only rounding may order equals differently
+    assert differs.mean() < 0.02
+    for count in (0, 1):
+        found, similar = nearest_by_product(csr_matrix((count, 3)), k, quiet)
+        assert found.shape == similar.shape == (count, 0)
 
 
 def test_nearest_without_any_pair():

@@ -11,6 +11,7 @@ from reclift.storage.tables.configuration import (
     ExperimentRow,
     MetricRow,
     Placement,
+    SavedGroupRow,
 )
 from reclift.storage.tables.facts import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 from reclift.storage.tables.results import (
@@ -48,6 +49,7 @@ __all__ = [
     "PositionTotal",
     "Profile",
     "ReportRow",
+    "SavedGroupRow",
     "UnitDay",
     "UnitTotal",
     "UtcDateTime",

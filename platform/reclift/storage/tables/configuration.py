@@ -40,7 +40,10 @@ class Placement(Base):
 
 
 class ExperimentRow(Base):
-    """An experiment as stored. `data` keeps what only people and reports read (plan, note, seed of sources)."""
+    """An experiment as stored. A holdout is one of kind `holdout`; a global one has no placement.
+
+    `data` keeps what only people, reports and schedules read: `note`, `planned_days`, `ramp`, `phases`, …
+    """
 
     __tablename__ = "experiments"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -49,7 +52,7 @@ class ExperimentRow(Base):
     hypothesis: Mapped[str] = mapped_column(default="")
     kind: Mapped[str] = mapped_column(String(16), default="ab")
     source: Mapped[str] = mapped_column(String(16), default="live")
-    placement: Mapped[str] = mapped_column(ForeignKey("placements.key"))
+    placement: Mapped[str | None] = mapped_column(ForeignKey("placements.key"))
     layer: Mapped[str | None] = mapped_column(String(64))
     slot_start: Mapped[float | None]
     slot_end: Mapped[float | None]
@@ -96,6 +99,17 @@ class ArmRow(Base):
         UniqueConstraint("experiment_id", "key"),
         CheckConstraint("weight > 0", name="weight_positive"),
     )
+
+
+class SavedGroupRow(Base):
+    """A named list of values of one attribute, or a named condition, for use in audiences."""
+
+    __tablename__ = "saved_groups"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), default="")
+    definition: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
 
 class MetricRow(Base):

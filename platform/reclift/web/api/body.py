@@ -8,32 +8,81 @@ from typing import Any
 import orjson
 from flask import Response, request
 
-from reclift.domain.events import EventError, checked_id
+from reclift.domain.events import EventError, checked_id, has_nul
+from reclift.flows.errors import NotFound
 from reclift.web.problems import Refused, bad_field
+
+MAX_DEPTH = 64
+"""Objects and lists within each other, at most: what comes after the parser may walk them by recursion."""
+
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_LARGEST_ROW = 2**31 - 1
 
 
 def answer(value: Any, status: int = 200) -> Response:
     """A JSON response."""
-    return Response(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status=status, mimetype="application/json")
+    return Response(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status=status, content_type=_JSON)
 
 
-def json_object() -> dict[str, Any]:
-    """The request's body as an object; 400 when it is not JSON, 422 when it is something else."""
+def json_object(*, nul: bool = False) -> dict[str, Any]:
+    """The request's body as an object.
+
+    415 when it says to be something else, 400 when it is not JSON, 422 when it is another kind of value, or holds a
+    NUL character, which PostgreSQL cannot keep. `nul`: the caller looks for these itself.
+    """
+    declared = request.mimetype
+    # Form data is what curl and urllib declare unless told otherwise; if it is JSON nevertheless, it is taken.
+    if declared and declared not in {_JSON, _FORM} and not declared.endswith("+json"):
+        raise _not_json(declared)
     raw = request.get_data(cache=False)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise Refused(400, "Malformed JSON", f"the body is not JSON: {error}") from None
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Refused(415, "Unsupported content", "the body is compressed: send it as it is") from None
+        if declared == _FORM:
+            raise _not_json(declared) from None
+        raise Refused(400, "Malformed request", f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
-        raise bad_field("body", body, "must be a JSON object")
+        raise bad_field("body", body if not isinstance(body, list) else "[...]", "must be a JSON object")
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+        _check_depth(body)
+    if not nul and b"\\u0000" in raw:
+        _check_nul(body)
     return body
+
+
+def _not_json(declared: str) -> Refused:
+    return Refused(415, "Unsupported content", f"the body is {declared}: send JSON, with Content-Type: {_JSON}")
+
+
+def _check_depth(body: Any) -> None:
+    level = [body]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in {dict, list}
+        ]
+        if not level:
+            return
+    raise Refused(400, "Malformed request", f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_nul(body: Mapping[str, Any]) -> None:
+    for name, value in body.items():
+        if has_nul(name) or has_nul(value):
+            raise bad_field(name, value, "must not contain NUL characters")
 
 
 def known_fields(body: Mapping[str, Any], allowed: frozenset[str]) -> None:
     """Refuse fields that mean nothing here: a misspelt one must not be ignored in silence."""
-    for name in body:
-        if name not in allowed:
-            raise bad_field(name, body[name], f"is not a field here; fields: {', '.join(sorted(allowed))}")
+    if body.keys() <= allowed:
+        return
+    name = next(name for name in body if name not in allowed)
+    raise bad_field(name, body[name], f"is not a field here; fields: {', '.join(sorted(allowed))}")
 
 
 def identifier(body: Mapping[str, Any], name: str) -> str:
@@ -41,7 +90,7 @@ def identifier(body: Mapping[str, Any], name: str) -> str:
     try:
         return checked_id(name, body.get(name))
     except EventError as error:
-        raise bad_field(name, body.get(name), str(error).split(": ", 1)[1]) from None
+        raise bad_field(name, body.get(name), str(error).rsplit(": ", 1)[1]) from None
 
 
 def optional_identifier(body: Mapping[str, Any], name: str) -> str | None:
@@ -56,6 +105,19 @@ def mapping(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise bad_field(name, value, "must be an object")
+    return value
+
+
+def mapping_of_query(text: str, name: str) -> Mapping[str, Any]:
+    """An object that stands as JSON in the query string."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise bad_field(name, text, "must be a JSON object") from None
+    if not isinstance(value, dict):
+        raise bad_field(name, text, "must be a JSON object")
+    _check_depth(value)
+    _check_nul({name: value})
     return value
 
 
@@ -85,6 +147,22 @@ def query_whole(name: str, default: int, low: int, high: int) -> int:
     text = request.args.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+    # Ten digits at most: Python refuses to read thousands.
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or not low <= int(text) <= high:
         raise bad_field(name, text, f"must be a whole number from {low} to {high}")
+    return int(text)
+
+
+def query_text(name: str) -> str | None:
+    """A text of the query string."""
+    text = request.args.get(name)
+    if text is not None and "\x00" in text:
+        raise bad_field(name, text, "must not contain NUL characters")
+    return text
+
+
+def row_id(kind: str, text: str) -> int:
+    """The number of a row as it stands in an address; `NotFound` for what can be none."""
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > _LARGEST_ROW:
+        raise NotFound(kind, text[:100])
     return int(text)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from reclift.flows import accounts, configuration, experiments, jobs, metrics, models, placements
-from reclift.flows.errors import Invalid, NotFound
+from reclift.flows.errors import Invalid
 from reclift.strategy import StrategyError
-from reclift.web.api.body import answer, json_object, known_fields, query_whole
+from reclift.web.api.body import answer, json_object, known_fields, mapping, query_text, query_whole, row_id
 from reclift.web.auth import actor, runtime, scoped
 from reclift.web.problems import bad_field
 
@@ -22,7 +22,7 @@ _STATES = frozenset({"draft", "running", "paused", "stopped", "archived"})
 @scoped("read", people=True)
 def list_experiments() -> Response:
     """All experiments, newest first."""
-    status = request.args.get("status")
+    status = query_text("status")
     if status is not None and status not in _STATES:
         raise bad_field("status", status, f"must be one of {', '.join(sorted(_STATES))}")
     with runtime().database.read() as session:
@@ -39,6 +39,7 @@ def create_experiment() -> Response:
         row = experiments.create(session, here.registry, body, actor())
         view = experiments.view(row)
         view["warnings"] = experiments.warnings(session, row)
+    here.live.refresh()
     response = answer(view, 201)
     response.headers["Location"] = f"/api/v1/experiments/{view['key']}"
     return response
@@ -157,7 +158,7 @@ def strategy_view(key: str) -> dict[str, Any]:
 def list_models() -> Response:
     """Trained models, newest first."""
     with runtime().database.read() as session:
-        return answer({"models": models.all_models(session, request.args.get("strategy"))})
+        return answer({"models": models.all_models(session, query_text("strategy"))})
 
 
 @manage.post("/models")
@@ -170,9 +171,7 @@ def train_model() -> Response:
     strategy = body.get("strategy")
     if not isinstance(strategy, str) or strategy not in here.registry:
         raise bad_field("strategy", strategy, f"must be installed; there are {', '.join(here.registry.keys())}")
-    params = body.get("params") or {}
-    if not isinstance(params, dict):
-        raise bad_field("params", params, "must be an object")
+    params = mapping(body, "params")
     try:
         full = models.complete(here.registry, strategy, params)
     except StrategyError as error:
@@ -182,13 +181,13 @@ def train_model() -> Response:
         return answer(jobs.view(run), 202)
 
 
-@manage.post("/models/<int:model_id>/activate")
+@manage.post("/models/<model_id>/activate")
 @scoped("manage", people=True)
-def activate_model(model_id: int) -> Response:
+def activate_model(model_id: str) -> Response:
     """Let a model answer from now on: roll back, or forward."""
     here = runtime()
     with here.database.write() as session:
-        view = models.view(models.activate(session, model_id, actor()))
+        view = models.view(models.activate(session, row_id("model", model_id), actor()))
     here.live.refresh()
     return answer(view)
 
@@ -201,17 +200,12 @@ def list_jobs() -> Response:
         return answer({"jobs": jobs.latest(session, query_whole("limit", 100, 1, 1000))})
 
 
-@manage.get("/jobs/<int:job_id>")
+@manage.get("/jobs/<job_id>")
 @scoped("read", people=True)
-def get_job(job_id: int) -> Response:
+def get_job(job_id: str) -> Response:
     """One run."""
-    from reclift.storage.tables import JobRun
-
     with runtime().database.read() as session:
-        run = session.get(JobRun, job_id)
-        if run is None:
-            raise NotFound("job", job_id)
-        return answer(jobs.view(run))
+        return answer(jobs.view(jobs.find(session, row_id("job", job_id))))
 
 
 @manage.get("/keys")
@@ -241,13 +235,13 @@ def create_key() -> Response:
     return answer(view, 201)
 
 
-@manage.delete("/keys/<int:key_id>")
+@manage.delete("/keys/<key_id>")
 @scoped("manage", people=True)
-def revoke_key(key_id: int) -> Response:
+def revoke_key(key_id: str) -> Response:
     """Switch a key off."""
     here = runtime()
     with here.database.write() as session:
-        accounts.revoke_key(session, key_id, actor())
+        accounts.revoke_key(session, row_id("key", key_id), actor())
     here.live.refresh()
     return Response(status=204)
 
@@ -260,7 +254,7 @@ def list_audit() -> Response:
         return answer(
             {
                 "audit": configuration.audit(
-                    session, request.args.get("kind"), request.args.get("subject"), query_whole("limit", 200, 1, 1000)
+                    session, query_text("kind"), query_text("subject"), query_whole("limit", 200, 1, 1000)
                 )
             }
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from reclift.flows import experiments, jobs, report, report_parts
-from reclift.web.api.body import answer
+from reclift.web.api.body import answer, query_text
 from reclift.web.auth import actor, runtime, scoped
 from reclift.web.problems import bad_field
 
@@ -16,10 +16,10 @@ reports = Blueprint("reports", __name__, url_prefix="/api/v1/experiments/<key>/r
 @scoped("read", people=True)
 def get_report(key: str) -> Response:
     """The newest stored report; computed now when there is none. `?format=csv` gives its numbers as a table."""
-    form = request.args.get("format", "json")
+    form = query_text("format") or "json"
     if form not in {"json", "csv"}:
         raise bad_field("format", form, "must be json or csv")
-    segment = request.args.get("segment")
+    segment = query_text("segment")
     body = report.latest_or_now(runtime().database, key, segment=segment)
     if form == "csv":
         response = Response(report_parts.to_csv(body), mimetype="text/csv")

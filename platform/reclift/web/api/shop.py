@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 
 from reclift.domain.decision import Decision
@@ -13,6 +12,8 @@ from reclift.domain.events import EventError, parse_time
 from reclift.flows import assign as assign_flow
 from reclift.flows import catalogue
 from reclift.flows.clock import now_micros
+from reclift.flows.preview import Preview
+from reclift.flows.preview import decision as preview_decision
 from reclift.flows.recommend import Wish
 from reclift.flows.serving import Serving
 from reclift.web.api.body import (
@@ -22,15 +23,16 @@ from reclift.web.api.body import (
     json_object,
     known_fields,
     mapping,
+    mapping_of_query,
     optional_identifier,
     whole,
 )
 from reclift.web.auth import bearer, runtime, scoped
-from reclift.web.problems import Refused, bad_field
+from reclift.web.problems import NotAllowed, Refused, bad_field
 
 shop = Blueprint("shop", __name__)
 
-_ASSIGN = frozenset({"user_id", "experiment", "attributes", "expose"})
+_ASSIGN = frozenset({"user_id", "experiment", "attributes", "expose", "preview"})
 _RECOMMEND = frozenset(
     {
         "user_id",
@@ -43,6 +45,20 @@ _RECOMMEND = frozenset(
         "candidates",
         "request_id",
         "timestamp",
+        "preview",
+    }
+)
+_EVENT = frozenset(
+    {
+        "event_id",
+        "type",
+        "user_id",
+        "session_id",
+        "item_id",
+        "recommendation_id",
+        "value",
+        "timestamp",
+        "properties",
     }
 )
 _MOST_CANDIDATES = 10_000
@@ -62,10 +78,7 @@ def assign_by_query() -> Response:
     """The same by query string; `attributes` is a JSON object there."""
     body: dict[str, Any] = request.args.to_dict()
     if "attributes" in body:
-        try:
-            body["attributes"] = orjson.loads(body["attributes"])
-        except orjson.JSONDecodeError:
-            raise bad_field("attributes", body["attributes"], "must be a JSON object") from None
+        body["attributes"] = mapping_of_query(body["attributes"], "attributes")
     if "expose" in body:
         body["expose"] = {"true": True, "false": False}.get(body["expose"], body["expose"])
     return _assign(body)
@@ -83,9 +96,13 @@ def _assign(body: Mapping[str, Any]) -> Response:
         raise bad_field("expose", expose, "must be true or false")
     here = runtime()
     serving = here.live.current
-    decisions = assign_flow.assign(serving, user_id, experiment, attributes)
+    decisions = assign_flow.assign(serving, here.sticky, user_id, experiment, attributes)
+    shown = _preview(body)
+    if shown is not None:
+        forced = preview_decision(serving, shown)
+        decisions = [forced if one.experiment == forced.experiment else one for one in decisions]
     if expose:
-        assign_flow.expose(serving, here.event_log, user_id, decisions, attributes)
+        assign_flow.expose(serving, here.sticky, here.event_log, user_id, decisions, attributes)
     return answer({"user_id": user_id, "assignments": [_assignment(serving, decision) for decision in decisions]})
 
 
@@ -129,8 +146,18 @@ def recommend() -> Response:
         candidates=frozenset(candidates) if candidates is not None else None,
         request_id=optional_identifier(body, "request_id"),
         at=_replayed_at(body),
+        preview=_preview(body),
     )
     return answer(here.recommender.recommend(serving, wish))
+
+
+def _preview(body: Mapping[str, Any]) -> Preview | None:
+    token = body.get("preview")
+    if token is None:
+        return None
+    if not isinstance(token, str):
+        raise bad_field("preview", token, "must be the token of a preview link")
+    return runtime().previews.read(token)
 
 
 def _replayed_at(body: Mapping[str, Any]) -> int | None:
@@ -139,11 +166,17 @@ def _replayed_at(body: Mapping[str, Any]) -> int | None:
         return None
     key = bearer()
     if key is None or "replay" not in key.scopes:
-        raise Refused(403, "Forbidden", "timestamp is for replays of past visits: it needs a key with scope replay")
+        raise NotAllowed(
+            403,
+            "timestamp is for replays of past visits: it needs a key with scope replay",
+            ', error="insufficient_scope", scope="replay"',
+        )
     try:
         at = parse_time(body["timestamp"])
     except EventError as error:
-        raise bad_field("timestamp", body["timestamp"], str(error).split(": ", 1)[1]) from None
+        raise bad_field("timestamp", body["timestamp"], str(error).rsplit(": ", 1)[1]) from None
+    if at < 0:
+        raise bad_field("timestamp", body["timestamp"], "must not be before 1970")
     return min(at, now_micros())
 
 
@@ -151,7 +184,7 @@ def _replayed_at(body: Mapping[str, Any]) -> int | None:
 @scoped("shop")
 def events() -> Response:
     """What users did; 202 when the good ones are durable, with the bad ones named."""
-    body = json_object()
+    body = json_object(nul=True)
     known_fields(body, frozenset({"events"}))
     here = runtime()
     batch = body.get("events")
@@ -164,7 +197,19 @@ def events() -> Response:
             f"events has {len(batch)} entries: at most {here.settings.max_events} a call",
             errors=[{"field": "events", "value": len(batch), "rule": f"at most {here.settings.max_events}"}],
         )
-    return answer(here.ingest.ingest(here.live.current, batch), 202)
+    result = here.ingest.ingest(here.live.current, batch)
+    if ignored := _ignored_fields(batch):
+        result["warnings"] = ignored
+    return answer(result, 202)
+
+
+def _ignored_fields(batch: list[Any]) -> list[dict[str, Any]]:
+    """Fields that mean nothing: the event counts without them, but a misspelt name must not go unnoticed."""
+    return [
+        {"index": index, "warning": f"{', '.join(sorted(unknown))}: no field of an event; put extras under properties"}
+        for index, event in enumerate(batch)
+        if isinstance(event, dict) and (unknown := event.keys() - _EVENT)
+    ]
 
 
 @shop.put("/items")
@@ -233,4 +278,5 @@ def erase_user(user_id: str) -> Response:
     unit = here.live.current.canonical(identifier({"user_id": user_id}, "user_id"))
     removed = erase(here.database, here.spool, unit)
     here.histories.forget(unit)
+    here.sticky.forget(unit)
     return answer({"user_id": user_id, "removed": removed})

@@ -18,6 +18,7 @@ def init_pages(app: Flask) -> None:
     """Register the pages under `/app`, sign-in, protection against forged forms, and Bootstrap's local files."""
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     app.config.setdefault("WTF_CSRF_CHECK_DEFAULT", False)  # the JSON API has its own rule; pages check each form
+    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session: a form may stay open over lunch
     app.config.setdefault("SESSION_COOKIE_HTTPONLY", True)
     app.config.setdefault("SESSION_COOKIE_SAMESITE", "Lax")
     Bootstrap5(app)
@@ -28,6 +29,7 @@ def init_pages(app: Flask) -> None:
         part.routes(blueprint)
     frame.last_routes(blueprint)
     app.register_blueprint(blueprint)
+    app.after_request(frame.keep_static)
     app.add_url_rule("/", "root", _to_home)
 
 

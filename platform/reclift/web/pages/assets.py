@@ -1,4 +1,4 @@
-"""Files that pages load: Plotly from its installed package, icons from Bootstrap's, and addresses that change with content."""
+"""Files that pages load: Plotly from its package, icons from Bootstrap's, addresses that change with content."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import flask_bootstrap
 from flask import Response, current_app, request, url_for
 from markupsafe import Markup, escape
+from werkzeug import Response as BaseResponse
 
 _ICONS = Path(flask_bootstrap.__file__).parent / "static" / "bootstrap5" / "icons" / "bootstrap-icons.svg"
 _YEAR = 365 * 24 * 3600
@@ -27,10 +28,10 @@ def _plotly() -> tuple[bytes, bytes, str]:
     return raw, gzip.compress(raw, 6), hashlib.sha256(raw).hexdigest()[:12]
 
 
-def plotly_js() -> Response:
+def plotly_js() -> BaseResponse:
     """Plotly's script, to be kept by browsers for a year; its address carries its digest."""
     raw, packed, digest = _plotly()
-    zipped = "gzip" in request.accept_encodings
+    zipped = request.accept_encodings["gzip"] > 0
     response = Response(packed if zipped else raw, mimetype="text/javascript")
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
@@ -39,8 +40,7 @@ def plotly_js() -> Response:
     response.cache_control.max_age = _YEAR
     response.cache_control.immutable = True
     response.set_etag(digest + ("-gz" if zipped else ""))
-    conditional: Response = response.make_conditional(request)
-    return conditional
+    return response.make_conditional(request)
 
 
 @lru_cache(maxsize=64)
@@ -58,15 +58,14 @@ def asset(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _icons() -> dict[str, tuple[str, str]]:
-    found = re.findall(
-        r'<symbol[^>]*?viewBox="([^"]+)"[^>]*?id="([^"]+)"[^>]*>(.*?)</symbol>', _ICONS.read_text(), re.DOTALL
-    )
+    symbol = r'<symbol[^>]*?viewBox="([^"]+)"[^>]*?id="([^"]+)"[^>]*>(.*?)</symbol>'
+    found = re.findall(symbol, _ICONS.read_text(), re.DOTALL)
     return {name: (box, body) for box, name, body in found}
 
 
 @lru_cache(maxsize=256)
 def icon(name: str, label: str = "") -> Markup:
-    """One of Bootstrap's icons as an inline drawing; decoration unless it has a `label`. `KeyError` if there is none."""
+    """One of Bootstrap's icons, drawn inline; decoration unless it has a `label`. `KeyError` if there is none."""
     box, body = _icons()[name]
     spoken = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     drawing = f'<svg class="icon" viewBox="{box}" fill="currentColor" {spoken}>{body}</svg>'

@@ -74,36 +74,49 @@ def to_condition(rows: Sequence[Mapping[str, str]], written: str = "") -> tuple[
     condition: JSON = {}
     problems: list[Problem] = []
     for n, row in enumerate(rows):
-        attribute, operator, text = row["attribute"], row["op"], row["value"]
-        if not attribute and not text:
+        if not row["attribute"] and not row["value"]:
             continue
-        path = f"audience.{n}."
-        if not attribute or attribute.startswith("$"):
-            rule = "must name an attribute that the shop sends, such as country"
-            problems.append({"field": path + "attribute", "value": attribute, "rule": rule})
-            continue
-        if operator not in OPERATORS:
-            problems.append({"field": path + "op", "value": operator, "rule": "must be one of the offered comparisons"})
-            continue
-        if "$exists" in operator:
-            value: Any = operator == "$exists"
-            operator = "$exists"
-        elif not text:
-            problems.append({"field": path + "value", "value": "", "rule": "is needed for this comparison"})
-            continue
-        elif operator in {"$in", "$nin"}:
-            value = [_scalar(part.strip()) for part in text.split(",") if part.strip()]
-        else:
-            value = _scalar(text)
-            if operator in _ORDER and isinstance(value, str | bool):
-                problems.append({"field": path + "value", "value": text, "rule": "must be a number to be compared"})
-                continue
-        tests = condition.setdefault(attribute, {})
-        if operator in tests:
-            rule = f"is compared with '{OPERATORS[operator]}' twice; join both into one row"
-            problems.append({"field": path + "attribute", "value": attribute, "rule": rule})
-        tests[operator] = value
+        try:
+            _add(condition, row)
+        except _Wrong as wrong:
+            field = f"audience.{n}.{wrong.part}"
+            problems.append({"field": field, "value": row[wrong.part], "rule": wrong.rule})
     return condition, problems
+
+
+class _Wrong(Exception):  # noqa: N818 (never leaves this file)
+    """A part of a row is wrong."""
+
+    def __init__(self, part: str, rule: str) -> None:
+        super().__init__(part, rule)
+        self.part, self.rule = part, rule
+
+
+def _add(condition: JSON, row: Mapping[str, str]) -> None:
+    attribute, operator, value = _test(row)
+    tests = condition.setdefault(attribute, {})
+    if operator in tests:
+        raise _Wrong("attribute", f"is compared with '{OPERATORS[row['op']]}' twice; join both into one row")
+    tests[operator] = value
+
+
+def _test(row: Mapping[str, str]) -> tuple[str, str, Any]:
+    """Attribute, operator and value of a row; `_Wrong` names the part that is not right."""
+    attribute, operator, text = row["attribute"], row["op"], row["value"]
+    if not attribute or attribute.startswith("$"):
+        raise _Wrong("attribute", "must name an attribute that the shop sends, such as country")
+    if operator not in OPERATORS:
+        raise _Wrong("op", "must be one of the offered comparisons")
+    if operator in {"$exists", "!$exists"}:
+        return attribute, "$exists", operator == "$exists"
+    if not text:
+        raise _Wrong("value", "is needed for this comparison")
+    if operator in {"$in", "$nin"}:
+        return attribute, operator, [_scalar(part.strip()) for part in text.split(",") if part.strip()]
+    value = _scalar(text)
+    if operator in _ORDER and isinstance(value, str | bool):
+        raise _Wrong("value", "must be a number to be compared")
+    return attribute, operator, value
 
 
 def _written(text: str) -> tuple[JSON, list[Problem]]:

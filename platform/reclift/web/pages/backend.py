@@ -119,6 +119,13 @@ class Pages(Protocol):
         """The stored report, or `None` when none was computed yet."""
         ...
 
+    def segments(self, key: str, attribute: str) -> list[JSON]:
+        """The primary metric by value of an attribute that the shop sends, the most frequent values first.
+
+        `{"attribute", "value", "units", "metrics": [as in the report]}`; `Invalid` for what cannot be an attribute.
+        """
+        ...
+
     def report_csv(self, key: str) -> str:
         """The stored report as CSV with a header, a row per metric and arm. `NotFound` when there is none."""
         ...
@@ -152,7 +159,7 @@ class Pages(Protocol):
     def placements(self) -> list[JSON]:
         """`{"key", "name", "strategy", "fallback": [strategy], "k", "model", "experiments": [key]}`.
 
-        `k` is the list's length when the shop names none; `model` is what serves the default strategy, like `item_cf@7`.
+        `k` is the list's length when the shop names none; `model` serves the default strategy, like `item_cf@7`.
         """
         ...
 

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, url_for
 from flask_login import LoginManager, UserMixin, current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug import Response as BaseResponse
@@ -28,17 +28,10 @@ View = Callable[..., Answer]
 
 PUBLIC = {"pages.sign_in", "pages.plotly_js"}
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # Plotly writes its own style element
-        "img-src 'self' data: https:",  # Bootstrap's drawings are data; items' pictures are the shop's
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    ]
+# Plotly writes its own style element; Bootstrap's drawings are data; items' pictures are the shop's.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 NAVIGATION = [
@@ -142,7 +135,8 @@ def _guard() -> BaseResponse | None:
     if request.endpoint not in PUBLIC and not current_user.is_authenticated:
         here = request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("pages.sign_in", next=here))
-    csrf.protect()
+    if current_app.config["WTF_CSRF_ENABLED"]:
+        csrf.protect()
     return None
 
 
@@ -170,10 +164,17 @@ def _context() -> dict[str, Any]:
     }
 
 
+def keep_static(response: Response) -> Response:
+    """Let browsers keep a static file whose address carries its digest (see `assets.asset`)."""
+    if request.endpoint == "static" and "v" in request.args and response.status_code in {200, 304}:
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
+
+
 def _filters(environment: Any) -> None:
     for name in (
-        "lift", "interval", "percent", "count", "number", "money", "milliseconds", "p_value", "p_equals", "measure",
-        "size", "seconds", "when", "day", "ago",
+        "lift", "interval", "percent", "share", "count", "number", "money", "milliseconds", "p_value", "p_equals",
+        "measure", "size", "seconds", "readable", "when", "day", "ago",
     ):  # fmt: skip
         environment.filters[name] = getattr(fmt, name)
 
@@ -193,5 +194,5 @@ def _no_page(error: UrlNotFound) -> tuple[str, int]:  # noqa: ARG001 (Flask pass
 
 def _other(error: HTTPException) -> BaseResponse | tuple[str, int]:
     if error.code is None or error.code < 400:
-        return cast("BaseResponse", error.get_response())
+        return error.get_response()
     return error_page(error.code, error.name, str(error.description))

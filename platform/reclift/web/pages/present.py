@@ -8,20 +8,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reclift.web import format as fmt
+from reclift.web.charts_base import shown_interval
 
 JSON = dict[str, Any]
 
 CALLS = {
     "ship": ("Ship it", "better"),
-    "keep_control": ("Keep the control", "worse"),
+    "keep_control": ("Keep the control", "undecided"),
     "keep_running": ("Keep running", "undecided"),
     "invalid": ("Do not read this", "alarm"),
 }
 """A decision's call -> words, tone."""
 
+ICONS = {
+    "ship": "check-circle-fill",
+    "keep_control": "arrow-counterclockwise",
+    "keep_running": "hourglass-split",
+    "invalid": "exclamation-octagon-fill",
+}
+
+
+def verdict(decision: Mapping[str, Any]) -> JSON:
+    """A decision in words: `title`, `tone` and `icon`."""
+    title, tone_of_call = CALLS[decision["call"]]
+    if decision["call"] == "ship" and decision.get("arm"):
+        title = f"Ship {decision['arm']}"
+    return {"title": title, "tone": tone_of_call, "icon": ICONS[decision["call"]]}
+
+
 SOURCES = {
     "imported": "Imported log: this experiment ran elsewhere and its log was brought in.",
-    "replay": "Replay of real histories: visits and reactions come from people's recorded histories, not from live traffic.",
+    "replay": "Replay of real histories: visits and reactions come from people's recorded histories, not live traffic.",
 }
 
 _ARM_COLOURS = 7
@@ -41,27 +58,53 @@ def arm_colours(arms: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return colours
 
 
-def tone(comparison: Mapping[str, Any], direction: str = "up") -> str:
-    """`better`, `worse` or `undecided`: whether the interval of the lift excludes zero, and on which side."""
-    bounds = comparison.get("lift_ci") or comparison.get("difference_ci")
+def tone(comparison: Mapping[str, Any], direction: str | None = "up") -> str:
+    """`better`, `worse` or `undecided`: whether the difference's interval excludes zero (as p does), and on which side.
+
+    The difference's goes before the lift's: they can disagree near zero, and p-values are about the difference.
+    """
+    bounds = comparison.get("difference_ci") or comparison.get("lift_ci")
     if not bounds or bounds[0] is None or bounds[1] is None:
         return "undecided"
     if bounds[0] <= 0 <= bounds[1]:
         return "undecided"
-    return "better" if (bounds[0] > 0) == (direction == "up") else "worse"
+    return "worse" if (bounds[0] > 0) == is_down(direction) else "better"
 
 
-def reason(comparison: Mapping[str, Any], field: str) -> str:
-    """Why a field of a comparison (or of an arm's numbers) could not be computed, as the report states it."""
-    reasons = comparison.get("reasons") or {}
+def interval_title(comparison: Mapping[str, Any]) -> str:
+    """What an interval is, for those who point at it: level and method."""
+    level = fmt.percent(comparison.get("ci_level") or 0.95, 0)
+    method = "Fieller's method" if comparison.get("lift_ci_fieller") else comparison.get("method") or "delta method"
+    return f"{level} interval of the relative lift, {method}"
+
+
+def said(thing: Any) -> str:
+    """A warning or reason in words, whether it came as a sentence or as `{"code", "text"}`."""
+    return str(thing.get("text") or thing.get("code")) if isinstance(thing, Mapping) else str(thing)
+
+
+def reason(numbers: Mapping[str, Any] | None, field: str) -> str:
+    """Why a field of a comparison, an arm or another part of a report could not be computed, as it states itself."""
+    numbers = numbers or {}
+    reasons = numbers.get("reasons") or {}
     if isinstance(reasons, Mapping):
         found = reasons.get(field) or next(iter(reasons.values()), None)
     else:
         found = next(iter(reasons), None)
-    if found:
-        return str(found)
-    warnings = comparison.get("warnings") or []
-    return str(warnings[0]) if warnings else "not part of this report"
+    found = found or next(iter(numbers.get("warnings") or []), None)
+    return said(found) if found else "not part of this report"
+
+
+def is_down(direction: str | None) -> bool:
+    """Whether lower is better: a metric's direction is `up` or `increase`, `down` or `decrease`."""
+    return direction in {"down", "decrease"}
+
+
+def methods(method: Any) -> list[str]:
+    """A report's method as lines, whether it came as lines or as name and text."""
+    if isinstance(method, Mapping):
+        return [f"{str(name).replace('_', ' ').capitalize()}: {text}" for name, text in method.items()]
+    return [str(line) for line in method or ()]
 
 
 def metric_of(report: Mapping[str, Any], role: str = "primary") -> JSON | None:
@@ -74,26 +117,21 @@ def leading(metric: Mapping[str, Any]) -> JSON | None:
     usable = [c for c in metric.get("comparisons", []) if c.get("lift") is not None]
     if not usable:
         return None
-    sign = -1 if metric.get("direction") == "down" else 1
-    return max(usable, key=lambda c: sign * c["lift"])
+    sign = -1 if is_down(metric.get("direction")) else 1
+    best: JSON = max(usable, key=lambda c: sign * c["lift"])
+    return best
 
 
 def headline(entry: Mapping[str, Any]) -> JSON:
     """One experiment in a line: its primary metric's best lift, whether it can be read, users, guardrails, trend."""
     report = entry.get("report")
-    out: JSON = {
-        "users": None,
-        "state": "none",
-        "text": "No report yet",
-        "metric": None,
-        "trend": [],
-        "guardrails": None,
-    }
+    out: JSON = {"users": None, "state": "none", "text": "No report yet"}
+    out |= {"metric": None, "trend": [], "guardrails": None}
     if not report:
         return out
     out["users"] = sum(arm["units"] for arm in report["arms"])
     srm = report["srm"]
-    if not srm["ok"]:
+    if srm["ok"] is False:
         detail = f": {fmt.p_equals(srm['p_value'])}" if srm.get("p_value") is not None else ""
         return out | {"state": "alarm", "text": f"Sample ratio is off{detail}. Do not read."}
     if report["decision"]["call"] == "invalid":
@@ -101,21 +139,23 @@ def headline(entry: Mapping[str, Any]) -> JSON:
     metric = metric_of(report)
     if metric is None:
         return out | {"text": "No primary metric"}
-    out["metric"] = metric["name"]
+    out["metric"] = metric.get("name") or metric["metric"]
     out["guardrails"] = guardrails(report)
     best = leading(metric)
     if best is None:
         first = metric["comparisons"][0] if metric["comparisons"] else {}
         return out | {"state": "unknown", "text": reason(first, "lift")}
     out.update(
-        state=tone(best, metric.get("direction", "up")),
+        state=tone(best, metric.get("direction")),
         text="",
         arm=best["arm"],
         arms=len(metric["comparisons"]),
         lift=best["lift"],
-        lift_ci=best.get("lift_ci"),
+        lift_ci=shown_interval(best),
         comparison=best,
-        trend=[row["lift"] for row in report.get("series", {}).get(metric["metric"], []) if row["arm"] == best["arm"]],
+        trend=[
+            row["lift"] for row in (report.get("series") or {}).get(metric["metric"], []) if row["arm"] == best["arm"]
+        ],
     )
     return out
 
@@ -125,7 +165,11 @@ def guardrails(report: Mapping[str, Any]) -> str | None:
     found = [m for m in report.get("metrics", []) if m.get("role") == "guardrail"]
     if not found:
         return None
-    hurt = [m["name"] for m in found if any(tone(c, m.get("direction", "up")) == "worse" for c in m["comparisons"])]
+    hurt = [
+        m.get("name") or m["metric"]
+        for m in found
+        if any(tone(c, m.get("direction")) == "worse" for c in m["comparisons"])
+    ]
     return "worse: " + ", ".join(hurt) if hurt else "ok"
 
 
@@ -153,8 +197,9 @@ def progress(experiment: Mapping[str, Any], now: datetime | None = None) -> JSON
     stopped = experiment.get("stopped_at")
     end = fmt.moment(stopped) if stopped else (now or datetime.now(UTC))
     planned = experiment.get("planned_days")
-    day = max(1, (end - start).days + (0 if stopped else 1))
-    share = min(1.0, max(0.0, (end - start).total_seconds() / (planned * 86400))) if planned else None
+    days = (end - start).total_seconds() / 86400
+    day = max(1, round(days) if stopped else math.floor(days) + 1)
+    share = min(1.0, max(0.0, days / planned)) if planned else None
     return {"day": day, "planned": planned, "share": share}
 
 
@@ -165,7 +210,30 @@ def age(experiment: Mapping[str, Any]) -> str:
         return "not started"
     if experiment["status"] in {"stopped", "archived"}:
         return f"ran {along['day']} day{'s' if along['day'] != 1 else ''}"
+    if along["planned"] and along["day"] > along["planned"]:
+        return f"{along['planned']}-day plan is over"
     return f"day {along['day']} of {along['planned']}" if along["planned"] else f"day {along['day']}"
+
+
+def has_problem_under(problems: Sequence[Mapping[str, Any]], path: str) -> bool:
+    """Whether a problem lies in a part of the form that might be folded away."""
+    return any(str(problem["field"]).startswith(path) for problem in problems)
+
+
+def weight_shares(arms: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Arm -> its share of the users who take part; weights need not add up to 1."""
+    total = sum(arm["weight"] for arm in arms) or 1.0
+    return {str(arm["key"]): arm["weight"] / total for arm in arms}
+
+
+def chosen_params(params: Mapping[str, Any] | None, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parameters that differ from the strategy's defaults."""
+    described = (schema or {}).get("properties", {})
+    return {
+        name: value
+        for name, value in (params or {}).items()
+        if "default" not in described.get(name, {}) or described[name]["default"] != value
+    }
 
 
 def audience_text(audience: Mapping[str, Any]) -> list[str]:

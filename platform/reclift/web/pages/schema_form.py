@@ -1,17 +1,17 @@
-"""A form out of a JSON schema: strategies' parameters, as pydantic describes them, without a line of code per strategy."""
+"""A form out of a JSON schema: strategies' parameters as pydantic describes them, without code per strategy."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .backend import Problem
 
 
 class Field(NamedTuple):
-    """One input. `kind` is `integer`, `number`, `boolean`, `choice`, `text` or `json`; `value` is what it starts with."""
+    """One input, starting with `value`. `kind`: `integer`, `number`, `boolean`, `choice`, `text` or `json`."""
 
     name: str
     label: str
@@ -61,9 +61,8 @@ def fields(schema: Mapping[str, Any], values: Mapping[str, Any] | None = None) -
         value = (values or {}).get(name, prop.get("default"))
         label = name.replace("_", " ").capitalize()
         optional = nullable or name not in required
-        found.append(
-            Field(name, label, prop.get("description", ""), kind, value, optional, choices, minimum, maximum, step)
-        )
+        text = prop.get("description", "")
+        found.append(Field(name, label, text, kind, value, optional, choices, minimum, maximum, step))
     return found
 
 
@@ -76,32 +75,49 @@ def text_of(field: Field) -> str:
     return str(field.value)
 
 
+def _as_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _as_integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("must be a whole number") from None
+
+
+def _as_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("must be JSON") from None
+
+
 def _convert(field: Field, text: str) -> Any:
-    """The typed value, or `ValueError` with the rule."""
-    if field.kind == "integer":
-        try:
-            return int(text)
-        except ValueError:
-            raise ValueError("must be a whole number") from None
-    if field.kind == "number":
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError("must be a number") from None
-        if not math.isfinite(value):
-            raise ValueError("must be a finite number")
-        return value
+    """The typed value within its bounds, or `ValueError` with the rule."""
     if field.kind == "choice":
         for choice in field.choices:
             if str(choice) == text:
                 return choice
         raise ValueError("must be one of " + ", ".join(str(c) for c in field.choices))
-    if field.kind == "json":
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise ValueError("must be JSON") from None
-    return text
+    convert: dict[str, Callable[[str], Any]] = {
+        "integer": _as_integer,
+        "number": _as_number,
+        "json": _as_json,
+        "text": str,
+    }
+    value = convert[field.kind](text)
+    if field.minimum is not None and value < field.minimum:
+        raise ValueError(f"must be at least {field.minimum:g}")
+    if field.maximum is not None and value > field.maximum:
+        raise ValueError(f"must be at most {field.maximum:g}")
+    return value
 
 
 def parse(
@@ -119,28 +135,19 @@ def parse(
             if key in form or f"{key}-there" in form:  # an unticked box sends nothing, its hidden twin does
                 values[field.name] = form.get(key, "") in {"on", "true", "1"}
             continue
-        text = form.get(key)
-        if text is None:
+        if key not in form:
             continue
-        text = text.strip()
+        text = form[key].strip()
         if text == "" and field.kind != "text":
-            if field.optional and field.value is None:
-                continue
             if not field.optional:
                 problems.append({"field": path + field.name, "value": "", "rule": "is needed"})
-            elif _nullable(schema, field.name):
-                values[field.name] = None
+            elif field.value is not None and _nullable(schema, field.name):
+                values[field.name] = None  # emptied on purpose; without "or null" the default holds
             continue
         try:
-            value = _convert(field, text)
-            if field.minimum is not None and value < field.minimum:
-                raise ValueError(f"must be at least {field.minimum:g}")
-            if field.maximum is not None and value > field.maximum:
-                raise ValueError(f"must be at most {field.maximum:g}")
+            values[field.name] = _convert(field, text)
         except ValueError as error:
             problems.append({"field": path + field.name, "value": text, "rule": str(error)})
-        else:
-            values[field.name] = value
     return values, problems
 
 

@@ -40,13 +40,25 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// what was typed into a form is forgotten once the server has taken it, that is, on the page of the experiment
+try {
+  const sent = sessionStorage.getItem("reclift-sent");
+  if (sent) {
+    sessionStorage.removeItem("reclift-sent");
+    if (/\/experiments\/[^/]+$/.test(location.pathname) && !location.pathname.endsWith("/new")) localStorage.removeItem(sent);
+  }
+} catch {
+  // storage is switched off: nothing was kept
+}
+
 async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
   const text = source ? source.textContent : location.href;
-  const before = button.textContent;
+  const label = button.querySelector("span") ?? button;
+  const before = label.textContent;
   try {
     await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
+    label.textContent = "Copied";
   } catch {
     const range = document.createRange();
     if (source) {
@@ -54,7 +66,7 @@ async function copy(button) {
       getSelection().removeAllRanges();
       getSelection().addRange(range);
     }
-    button.textContent = source ? "Selected: press Ctrl+C" : "Copy the address bar";
+    label.textContent = source ? "Selected: press Ctrl+C" : "Copy the address bar";
   }
-  setTimeout(() => { button.textContent = before; }, 2500);
+  setTimeout(() => { label.textContent = before; }, 2500);
 }

@@ -24,7 +24,8 @@ function draw(place) {
   const drawn = resolve(figure, getComputedStyle(document.documentElement));
   if (narrow.matches) {
     drawn.layout.height = Math.max(320, drawn.layout.height);
-    drawn.layout.xaxis.nticks = 5;
+    if (drawn.layout.xaxis.type === "date" && drawn.layout.xaxis.dtick) drawn.layout.xaxis.dtick *= 2;
+    else if (!drawn.layout.xaxis.dtick) drawn.layout.xaxis.nticks = 5;
     if (drawn.layout.yaxis.ticktext) {
       drawn.layout.yaxis.ticktext = drawn.layout.yaxis.ticktext.map((text) => text.replace("</b>  ", "</b><br>"));
       drawn.layout.yaxis.tickfont.size = 11;

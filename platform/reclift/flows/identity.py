@@ -1,0 +1,52 @@
+"""One person, many ids: what was logged under an id that turns out to be somebody's becomes theirs.
+
+A person who was met under two ids may have been in two arms. That is not hidden: both exposures stay, the report counts
+such people and, by default, leaves them out, because what they did cannot be put down to either arm.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from reclift.domain.events import Facts
+from reclift.storage.facts import write_facts
+from reclift.storage.tables import (
+    DirtyUnit,
+    EventRow,
+    ExperimentUnit,
+    ExposureRow,
+    ImpressionRow,
+    PositionTotal,
+    Profile,
+    UnitDay,
+    UnitTotal,
+)
+
+
+def merge(session: Session, alias: str, unit: str) -> None:
+    """Give everything logged under `alias` to `unit`, in the caller's transaction; totals follow with the rollup."""
+    moved = [
+        {
+            "experiment": row.experiment,
+            "phase": row.phase,
+            "unit_id": unit,
+            "arm": row.arm,
+            "at": row.at,
+            "source": row.source,
+            "attributes": row.attributes,
+        }
+        for row in session.scalars(select(ExposureRow).where(ExposureRow.unit_id == alias))
+    ]
+    session.execute(delete(ExposureRow).where(ExposureRow.unit_id == alias))
+    for facts in (EventRow, ImpressionRow):
+        session.execute(update(facts).where(facts.unit_id == alias).values(unit_id=unit))
+    for results in (ExperimentUnit, UnitTotal, UnitDay, PositionTotal, DirtyUnit):
+        session.execute(delete(results).where(results.unit_id == alias))
+    profile = session.get(Profile, alias)
+    if profile is not None:
+        if session.get(Profile, unit) is None:
+            session.add(Profile(unit_id=unit, attributes=profile.attributes, updated_at=profile.updated_at))
+        session.delete(profile)
+    write_facts(session.connection(), Facts(exposures=moved))
+    session.execute(insert(DirtyUnit), [{"unit_id": unit}])

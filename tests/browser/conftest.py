@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from playwright.sync_api import sync_playwright
+from werkzeug.serving import make_server
+
+from tests.dev_app import make_app
+from tests.fake_backend import MANAGER, PASSWORD
+
+CHROMIUM = os.environ.get("RECLIFT_CHROMIUM", "/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site():
+    """The pages over a fresh fake, served on a free port; (address, fake)."""
+    app = make_app()
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}/app", app.extensions["reclift"].pages
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def look(chromium, site):
+    """Open a signed-in page: `look(width, scheme)`. What the browser complained of is checked at the end."""
+    address, _ = site
+    contexts, complaints = [], []
+
+    def open_page(width: int = 1366, scheme: str = "light", **more):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=width < 700, **more
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.goto(f"{address}/sign-in")
+        page.fill("#email", MANAGER.email)
+        page.fill("#password", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_url(f"{address}/")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []  # among them every breach of the content security policy

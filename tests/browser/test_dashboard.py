@@ -1,0 +1,195 @@
+"""The dashboard in a real browser, over the fake platform: what scripts, styles and the security policy do together."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.fake_backend import MANAGER, PASSWORD
+
+PATHS = ["", "experiments", "experiments/home-recs", "experiments/pdp-similar", "experiments/cart-addons",
+         "experiments/home-ease", "experiments/new", "strategies", "placements", "placements/home", "metrics",
+         "catalogue", "events", "jobs", "settings", "words"]  # fmt: skip
+
+
+def test_an_experiment_from_its_name_to_its_end(look, site):
+    address, platform = site
+    page = look()
+    page.click("text=New experiment")
+    page.fill("#f-name", "Cart: better add-ons!")
+    assert page.input_value("#f-key") == "cart-better-add-ons"
+    page.select_option("#f-placement", "cart")
+    page.select_option("#f-arms-0-strategy", "popularity")
+    page.select_option("#f-arms-1-strategy", "item_cf")
+    page.click("[data-arm='1'] .params summary")
+    page.fill("#f-arms-1-params-k", "250")
+    page.click("[data-add-arm]")
+    page.select_option("#f-arms-2-strategy", "matrix_factorization")
+    page.click("[data-add-condition]")
+    page.fill("#f-audience-0-attribute", "country")
+    page.select_option("#f-audience-0-op", "$in")
+    page.fill("#f-audience-0-value", "CN, US")
+    page.fill("#f-traffic", "60")
+    page.check("#secondary-conversion")
+    expect(page.locator(".summary")).to_contain_text("20 % of users")
+    page.click("text=Create and start")
+    expect(page.locator(".notice.done")).to_contain_text("is running")
+    stored = platform.experiment("cart-better-add-ons")
+    assert stored["status"] == "running"
+    assert [(a["key"], a["weight"]) for a in stored["arms"]] == [
+        ("control", 0.3334), ("item-cf", 0.3333), ("matrix-factorization", 0.3333)]  # fmt: skip
+    assert stored["arms"][1]["params"]["k"] == 250
+    assert stored["audience"] == {"country": {"$in": ["CN", "US"]}}
+    page.click("text=Stop…")
+    expect(page.locator("dialog[open]")).to_contain_text("Cart: better add-ons!")
+    page.click("dialog[open] >> text=Cancel")
+    assert platform.experiment("cart-better-add-ons")["status"] == "running"
+    page.click("text=Stop…")
+    page.click("text=Stop cart-better-add-ons")
+    expect(page.locator(".head .chip").first).to_have_text("stopped")
+    page.goto(f"{address}/experiments/new")  # the draft of what was created is not offered again
+    assert page.input_value("#f-name") == ""
+
+
+def test_a_step_is_checked_when_it_is_left_and_the_draft_is_kept(look, site):
+    address, platform = site
+    page = look()
+    page.goto(f"{address}/experiments/new")
+    page.fill("#f-name", "Kept")
+    page.fill("#f-traffic", "140")
+    page.focus("#f-planned_days")
+    expect(page.locator("#step-audience .error")).to_contain_text("“140” must be at most 100")
+    expect(page.locator("#step-question.good, #step-audience.bad")).to_have_count(2)
+    page.click("text=Create draft")
+    expect(page.locator("#step-arms .error").first).to_be_visible()
+    assert not [call for call in platform.calls if call[0] == "create_experiment"]
+    expect(page.locator("[data-saved]")).to_contain_text("Kept in this browser")
+    page.reload()
+    assert (page.input_value("#f-name"), page.input_value("#f-traffic")) == ("Kept", "140")
+    page.click("text=Start over")
+    expect(page.locator("#f-name")).to_have_value("")
+
+
+def test_plots_are_drawn_and_follow_the_theme(look, site):
+    page = look()
+    page.goto(f"{site[0]}/experiments/home-recs")
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    colour = "getComputedStyle(document.querySelector('#forest .xtick text')).fill"
+    light = page.evaluate(colour)
+    page.click("[data-theme-switch]")
+    assert page.get_attribute("html", "data-bs-theme") == "dark"
+    page.wait_for_function(f"{colour} !== {light!r}")
+    page.reload()
+    assert page.get_attribute("html", "data-bs-theme") == "dark"
+    page.click("text=Bayesian")
+    expect(page.locator("#forest .bars path")).to_have_count(8)
+    page.click("#time >> text=Conversion")
+    assert page.get_attribute("#over-time", "data-figure") == "time-conversion"
+
+
+@pytest.mark.parametrize("width", [390, 820])
+def test_nothing_runs_over_the_edge(look, site, width):
+    page = look(width)
+    for path in PATHS:
+        page.goto(f"{site[0]}/{path}")
+        page.wait_for_load_state("networkidle")
+        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 0, path
+
+
+def test_the_phone_has_a_sheet_with_every_page(look):
+    page = look(390)
+    expect(page.locator(".side")).to_be_hidden()
+    page.click("[data-open=more]")
+    expect(page.locator("#more .nav-item")).to_have_count(9)
+    page.click("#more >> text=Jobs")
+    expect(page.locator("h1")).to_have_text("Jobs")
+
+
+def _ratio(page, selector: str) -> list[tuple[str, float]]:
+    """Contrast of each text in `selector` against what is painted behind it."""
+    return page.evaluate(
+        """(selector) => {
+          const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+          const rgba = (text) => {
+            canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+            const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+          };
+          const over = (top, below) => top.slice(0, 3).map((v, i) => v * top[3] + below[i] * (1 - top[3]));
+          const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255;
+            return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+          const found = [];
+          for (const el of document.querySelectorAll(selector)) {
+            const own = [...el.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim());
+            if (!own.length || !el.checkVisibility() || el.closest(":disabled, svg, .js-plotly-plot")) continue;
+            const chain = []; for (let at = el; at; at = at.parentElement) chain.unshift(at);
+            const behind = chain.reduce((below, at) => over(rgba(getComputedStyle(at).backgroundColor), below), [255,
+            255, 255]);
+            const text = over(rgba(getComputedStyle(el).color), behind);
+            const [a, b] = [light(text), light(behind)].sort((x, y) => y - x);
+            found.push([own[0].textContent.trim().slice(0, 40), (a + 0.05) / (b + 0.05)]);
+          }
+          return found;
+        }""",
+        selector,
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read(look, site, scheme):
+    page = look(scheme=scheme)
+    for path in PATHS:
+        page.goto(f"{site[0]}/{path}")
+        texts = _ratio(page, "body *")
+        assert len(texts) > 15
+        assert [(text, round(ratio, 2)) for text, ratio in texts if ratio < 4.5] == [], path
+
+
+def test_forms_work_without_scripts(look, site):
+    address, platform = site
+    page = look(java_script_enabled=False)
+    page.goto(f"{address}/experiments/new")
+    page.fill("#f-name", "Plain")
+    page.select_option("#f-arms-0-strategy", "popularity")
+    page.select_option("#f-arms-1-strategy", "item_cf")
+    page.click("text=Create draft")
+    assert platform.experiment("plain")["arms"][1]["key"] == "item-cf"
+    page.goto(f"{address}/experiments/home-recs")
+    page.click("text=Stop…")
+    page.click("text=Stop home-recs")
+    assert platform.experiment("home-recs")["status"] == "stopped"
+
+
+def test_a_key_is_made_shown_once_and_revoked(look, site):
+    page = look()
+    page.goto(f"{site[0]}/settings")
+    page.click("text=New API key")
+    page.fill("#f-name", "mobile app")
+    page.check("#scope-serve")
+    page.click("text=Make key")
+    expect(page.locator("#secret-text")).to_have_text(re.compile("^rk_"))
+    page.click("a:has-text('Revoke…') >> nth=0")
+    page.click("dialog[open] >> text=Revoke mobile app")
+    expect(page.locator(".notice.done")).to_contain_text("mobile app is revoked")
+
+
+def test_help_opens_one_sentence_and_leads_on(look, site):
+    page = look()
+    page.goto(f"{site[0]}/experiments/home-recs")
+    page.click("#lift .section-head .help summary >> nth=0")
+    page.click("#lift .help[open] a")
+    expect(page).to_have_url(f"{site[0]}/words#lift")
+
+
+def test_signing_out_ends_it(look, site):
+    page = look()
+    page.click(".menu summary")
+    page.click("text=Sign out")
+    page.goto(f"{site[0]}/jobs")
+    page.fill("#email", MANAGER.email)
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+    expect(page.locator("h1")).to_have_text("Jobs")

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from werkzeug.datastructures import MultiDict
+
+from reclift.web.pages import experiment_form
+from tests.fake_experiments import samples
+from tests.fake_shop import shop
+
+STRATEGIES = shop()["strategies"]
+
+
+def form(**changes):
+    fields = {
+        "name": "Home: New lists!", "key": "", "placement": "home", "traffic": "50", "planned_days": "14",
+        "primary": "ctr",
+        "arms-0-key": "control", "arms-0-strategy": "popularity", "arms-0-weight": "50",
+        "arms-3-key": "", "arms-3-strategy": "item_cf", "arms-3-weight": "50", "arms-3-params-k": "200", "control": "0",
+    }  # fmt: skip
+    fields.update(changes)
+    return MultiDict([(k, v) for k, v in fields.items() if v is not None])
+
+
+def build(**changes):
+    return experiment_form.payload(experiment_form.from_form(form(**changes)), STRATEGIES)
+
+
+def test_a_form_becomes_an_experiment():
+    payload, problems = build()
+    assert problems == []
+    assert payload == {
+        "key": "home-new-lists", "name": "Home: New lists!", "hypothesis": "", "placement": "home", "traffic": 0.5,
+        "audience": {}, "planned_days": 14, "note": "",
+        "arms": [{"key": "control", "strategy": "popularity", "params": {}, "weight": 0.5, "control": True},
+                 {"key": "item-cf", "strategy": "item_cf", "params": {"k": 200}, "weight": 0.5, "control": False}],
+        "metrics": {"primary": "ctr", "secondary": [], "guardrails": []},
+    }  # fmt: skip
+
+
+def test_a_metric_has_one_role():
+    fields = form()
+    fields.setlist("secondary", ["ctr", "conversion"])
+    fields.setlist("guardrails", ["conversion", "latency"])
+    payload, _ = experiment_form.payload(experiment_form.from_form(fields), STRATEGIES)
+    assert payload["metrics"] == {"primary": "ctr", "secondary": ["conversion"], "guardrails": ["latency"]}
+
+
+@pytest.mark.parametrize(("changes", "field"), [
+    ({"name": "", "key": "x"}, "name"), ({"key": "Not A Key"}, "key"), ({"placement": ""}, "placement"),
+    ({"traffic": "0"}, "traffic"), ({"traffic": "101"}, "traffic"), ({"traffic": "all"}, "traffic"),
+    ({"traffic": "nan"}, "traffic"), ({"planned_days": "1.5"}, "planned_days"), ({"planned_days": "0"}, "planned_days"),
+    ({"primary": ""}, "metrics.primary"), ({"arms-3-strategy": ""}, "arms.1.strategy"),
+    ({"arms-3-strategy": "magic"}, "arms.1.strategy"), ({"arms-3-key": "control"}, "arms.1.key"),
+    ({"arms-3-weight": "-1"}, "arms.1.weight"), ({"arms-3-weight": "40"}, "arms"), ({"control": "9"}, "control"),
+    ({"arms-3-params-k": "0"}, "arms.1.params.k"), ({"arms-3-key": None}, "arms"), ({"audience_json": "{"}, "audience"),
+])  # fmt: skip
+def test_what_is_wrong_is_named_by_its_field(changes, field):
+    _, problems = build(**changes)
+    assert field in [p["field"] for p in problems]
+
+
+def test_weights_may_be_thirds():
+    payload, problems = build(**{
+        "arms-0-weight": "33.34", "arms-3-weight": "33.33", "arms-5-key": "als",
+        "arms-5-strategy": "matrix_factorization",
+        "arms-5-weight": "33.33",
+    })  # fmt: skip
+    assert problems == []
+    assert [arm["weight"] for arm in payload["arms"]] == [0.3334, 0.3333, 0.3333]
+
+
+@pytest.mark.parametrize("key", list(samples()))
+def test_an_experiment_shown_and_sent_back_is_the_same(key):
+    experiment = samples()[key][0]
+    typed = experiment_form.from_experiment(experiment)
+    known = [*STRATEGIES, {"key": "bernoulli_ts", "schema": {"properties": {}}}]
+    for arm in typed["arms"]:
+        arm["params"] = {k: str(v) for k, v in arm["params"].items()}
+    payload, problems = experiment_form.payload(typed, known)
+    assert problems == []
+    for field in ("key", "name", "placement", "traffic", "audience", "arms", "metrics", "planned_days", "note"):
+        assert payload[field] == experiment[field], field
+
+
+@pytest.mark.parametrize(("name", "key"), [
+    ("Home: new lists!", "home-new-lists"), ("  Ünï  ", "n"), ("日本", ""), ("a" * 80, "a" * 64), ("--x--", "x"),
+])  # fmt: skip
+def test_keys_made_from_names(name, key):
+    assert experiment_form.slug(name) == key

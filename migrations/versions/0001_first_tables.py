@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("created_at", Time, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_aliases")),
         sa.UniqueConstraint("alias", name=op.f("uq_aliases_alias")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_aliases_unit_id", "aliases", ["unit_id"], unique=False)
 
@@ -85,6 +86,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("unit_id", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dirty_units")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_dirty_units_unit_id", "dirty_units", ["unit_id"], unique=False)
 

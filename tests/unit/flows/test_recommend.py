@@ -231,7 +231,7 @@ def test_people_who_test_see_their_arm_but_do_not_count(shop: Runtime) -> None:
     serving = shop.live.current
     answer = ask(shop, unit)
     assert (answer["experiment"], answer["arm"], answer["strategy"]) == ("exp", "new", "other")
-    expose(serving, shop.event_log, unit, assign(serving, unit, "exp", {}), {})
+    expose(serving, shop.sticky, shop.event_log, unit, assign(serving, shop.sticky, unit, "exp", {}), {})
     rollup.roll_up(shop.database)
     with shop.database.read() as session:
         assert session.scalar(select(func.count()).select_from(ExposureRow)) == 0
@@ -286,19 +286,19 @@ def test_assigning_one_or_all(shop: Runtime) -> None:
     start(shop, "second", placement="cart")
     shop.live.refresh()
     serving = shop.live.current
-    (one,) = assign(serving, "u1", "exp", {})
+    (one,) = assign(serving, shop.sticky, "u1", "exp", {})
     assert (one.experiment, one.in_experiment, one.reason) == ("exp", True, "bucketed")
-    assert [decision.experiment for decision in assign(serving, "u1", None, {})] == ["exp", "second"]
+    assert [decision.experiment for decision in assign(serving, shop.sticky, "u1", None, {})] == ["exp", "second"]
     with pytest.raises(NotFound, match="no experiment 'nope'"):
-        assign(serving, "u1", "nope", {})
+        assign(serving, shop.sticky, "u1", "nope", {})
 
 
 def test_an_assignment_is_an_exposure_only_when_it_is_said(shop: Runtime) -> None:
     serving = shop.live.current
-    decisions = assign(serving, "u1", None, {})
+    decisions = assign(serving, shop.sticky, "u1", None, {})
     with shop.database.read() as session:
         assert session.scalar(select(func.count()).select_from(ExposureRow)) == 0
-    expose(serving, shop.event_log, "u1", decisions, {"country": "CN"})
+    expose(serving, shop.sticky, shop.event_log, "u1", decisions, {"country": "CN"})
     with shop.database.read() as session:
         (met,) = session.scalars(select(ExposureRow))
     assert (met.arm, met.source, met.attributes) == (decisions[0].arm, "assign", {"country": "CN"})

@@ -27,6 +27,6 @@ def test_the_example_works():
     cheapest = names["Cheapest"]
     items = [Item("a", price=9.0), Item("b", price=2.0), Item("c", price=5.0), Item("d")]
     fitted = cheapest.fit(Dataset.from_rows([], items), cheapest.Parameters(floor=3.0), lambda _share, _what: None)
-    loaded = cheapest.restore(State(**{"arrays": fitted.state().arrays}), None)
+    loaded = cheapest.restore(State(arrays=fitted.state().arrays), None)
     assert [s.item_id for s in loaded.recommend(Query(2))] == ["c", "a"]
     assert [s.item_id for s in loaded.recommend(Query(2, exclude=frozenset({"c"})))] == ["a"]

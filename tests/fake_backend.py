@@ -107,6 +107,15 @@ class FakePages:
         self.experiment(key)
         return self.store[key][1]
 
+    def segments(self, key: str, attribute: str) -> list[JSON]:
+        if '"' in attribute:
+            raise Invalid([{"field": "segment", "value": attribute, "rule": "must be an attribute's name"}])
+        report = self.report(key)
+        if report is None or attribute != "country":
+            return []
+        return [{"attribute": attribute, "value": value, "units": units, "metrics": report["metrics"][:1]}
+                for value, units in (("CN", 7240), ("US", 5191))]  # fmt: skip
+
     def report_csv(self, key: str) -> str:
         report = self.report(key)
         if report is None:

@@ -88,7 +88,7 @@ def comparison(arm: ArmData, control: ArmData, metric: str, family: int) -> dict
         "p_value": p, "p_value_adjusted": min(1.0, p * family), "ci_level": 0.95,
         "sequential": {"p_value": min(1.0, p * 3.1), "lift_ci": _z_interval(lift, se, 2.9)},
         "bayesian": {"chance_to_win": chance, "expected_loss": max(0.0, 0.4 * diff_se * (1 - chance))},
-        "variance_reduction": None, "warnings": [], "reasons": {},
+        "variance_reduction": None, "detectable_lift": 2.8 * se, "warnings": [], "reasons": {},
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -18,9 +19,11 @@ from reclift import wiring
 from reclift.flows import accounts, jobs, rollup
 from reclift.settings import load_settings
 from reclift.storage.tables import JobRun
+from reclift.web.api.openapi.document import document
 from reclift.web.app import create_app
 from reclift.wiring import Runtime
 from reclift.worker import run_job
+from tests.openapi_check import Contract
 
 SECRET = "only-for-tests-" + "x" * 32
 
@@ -53,9 +56,19 @@ def run_jobs(runtime: Runtime) -> list[str]:
     return [task for _, task in queued]
 
 
+def contract(app: Flask) -> Contract:
+    """The published document, read once for all tests: it does not depend on what is stored."""
+    if not _contract:
+        _contract.append(Contract(document(app)))
+    return _contract[0]
+
+
+_contract: list[Contract] = []
+
+
 @dataclass
 class Caller:
-    """Calls the API with one key, and hands back what came."""
+    """Calls the API with one key, and hands back what came. Every answer must be as /openapi.json describes it."""
 
     client: FlaskClient
     key: str | None
@@ -68,7 +81,10 @@ class Caller:
         if body is not None:
             sent["Content-Type"] = "application/json"
             more["data"] = body if isinstance(body, bytes) else orjson.dumps(body)
-        return self.client.open(path, method=method, headers={**sent, **(headers or {})}, **more)
+        response = self.client.open(path, method=method, headers={**sent, **(headers or {})}, **more)
+        answered = response.get_json(force=True) if (response.mimetype or "").endswith("json") else None
+        contract(self.client.application).check(method, path, response.status_code, response.mimetype, answered)
+        return response
 
     def ok(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         """The JSON of an answer that must have this status."""

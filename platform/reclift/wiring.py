@@ -190,7 +190,10 @@ def configure_logging(settings: Settings) -> None:
     for chatty in ("alembic", "kombu", "amqp", "celery"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        # Plain: the default prints local variables, and keys and passwords are among them.
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(
         processors=[

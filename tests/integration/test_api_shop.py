@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import orjson
 import pytest
 from sqlalchemy import func, select
@@ -214,9 +216,7 @@ def test_a_misspelt_field_of_an_event_does_not_go_unnoticed(shop: Caller) -> Non
     ]
 
 
-def test_client_side_exposures_count_once_and_the_first_time_wins(
-    running: str, runtime: Runtime, shop: Caller
-) -> None:
+def test_client_side_exposures_count_once_and_the_first_time_wins(running: str, runtime: Runtime, shop: Caller) -> None:
     for stamp in ("2026-02-02T00:00:00Z", "2026-02-01T00:00:00Z", "2026-02-03T00:00:00Z"):
         event = {"type": "exposure", "user_id": "u1", "timestamp": stamp}
         event["properties"] = {"experiment": running, "arm": "item-cf"}
@@ -235,6 +235,22 @@ def test_items_are_added_replaced_and_removed(runtime: Runtime, shop: Caller) ->
     assert count(runtime, ItemRow) == 1
     shop.ok("PUT", "/items", {"items": [{"item_id": "a/b c?d"}]})
     shop.ok("DELETE", "/items/a%2Fb%20c%3Fd", status=204)
+
+
+@pytest.mark.parametrize("odd", ["/x", "a//b", "x/", "x/aliases", "a\nb", " ", "é😀", "a?b#c", "%2F", "..", "a;b=c"])
+def test_any_id_can_stand_in_an_address(runtime: Runtime, shop: Caller, odd: str) -> None:
+    # "/x" must not be taken for "x": another person would be erased.
+    others = ["x", "a/b", "a"]
+    events = [{"type": "click", "user_id": user, "item_id": user} for user in (odd, *others)]
+    shop.ok("POST", "/events", {"events": events}, 202)
+    path = quote(odd, safe="")
+    shop.ok("PUT", f"/users/{path}", {"attributes": {}})
+    assert shop.ok("POST", f"/users/{path}/aliases", {"alias": "device"}, 201)["user_id"] == odd
+    assert shop.ok("DELETE", f"/users/{path}")["removed"]["events"] == 1
+    assert count(runtime, EventRow) == len(others)
+    shop.ok("PUT", "/items", {"items": [{"item_id": one} for one in (odd, *others)]})
+    shop.ok("DELETE", f"/items/{path}", status=204)
+    assert count(runtime, ItemRow) == len(others)
 
 
 def test_all_problems_of_an_item_are_named(runtime: Runtime, shop: Caller) -> None:
@@ -262,9 +278,7 @@ def test_profiles_and_aliases(runtime: Runtime, shop: Caller) -> None:
 def test_an_alias_gets_the_arm_and_the_events_of_its_person(running: str, runtime: Runtime, shop: Caller) -> None:
     for number in range(8):
         shop.ok("POST", f"/users/u{number}/aliases", {"alias": f"device-{number}"}, 201)
-        arms = [
-            shop.ok("GET", f"/assign?user_id={name}{number}")["assignments"][0]["arm"] for name in ("u", "device-")
-        ]
+        arms = [shop.ok("GET", f"/assign?user_id={name}{number}")["assignments"][0]["arm"] for name in ("u", "device-")]
         assert arms[0] == arms[1]
     shop.ok("POST", "/events", {"events": [{"type": "click", "user_id": "device-3", "item_id": "i1"}]}, 202)
     assert count(runtime, EventRow, EventRow.unit_id == "u3") == 1
@@ -306,5 +320,8 @@ def test_no_events_are_no_error(shop: Caller) -> None:
 
 
 def test_a_large_number_is_no_problem(shop: Caller) -> None:
-    body = b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999999999, "properties": {"n": 18446744073709551615}}]}'
+    body = (
+        b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999999999, '
+        b'"properties": {"n": 18446744073709551615}}]}'
+    )
     assert orjson.loads(shop("POST", "/events", body).data)["accepted"] == 1

@@ -26,6 +26,15 @@ Known = Mapping[str, int] | None
 _IN = frozenset({Reason.BUCKETED, Reason.OVERRIDE, Reason.STICKY})
 
 
+class Room:
+    """How many decisions a plan may still remember. Threads may miscount it a little: it bounds memory, no more."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
 class Idle:
     """An experiment or holdout that does not run."""
 
@@ -67,7 +76,10 @@ class CompiledHoldout:
 
 
 class CompiledExperiment:
-    """A running experiment; `plan` documents the order in which its rules apply."""
+    """A running experiment; `plan` documents the order in which its rules apply.
+
+    `members` are the compiled lists of the groups; a `broken` one lets nobody in; `room` is shared by all of a plan.
+    """
 
     __slots__ = (
         "_audience",
@@ -80,9 +92,11 @@ class CompiledExperiment:
         "_layer",
         "_layer_from",
         "_layer_to",
+        "_memo",
         "_met",
         "_needs_unit",
         "_not_targeted",
+        "_room",
         "_table",
         "experiment",
         "key",
@@ -97,6 +111,7 @@ class CompiledExperiment:
         members: dict[str, Test],
         *,
         broken: bool,
+        room: Room,
     ) -> None:
         self.experiment = experiment
         self.key = experiment.key
@@ -132,6 +147,8 @@ class CompiledExperiment:
         ranges = bucket_ranges(len(arms), experiment.coverage, normalised([arm.weight for arm in arms]))
         self._hash = SeededHash(experiment.seed)
         self._table = BucketTable(ranges, [answer(arm.key, Reason.BUCKETED) for arm in arms], self._beyond)
+        self._memo: dict[str, Decision] = {}
+        self._room = room
 
     def decide(
         self, unit: str, units: Iterable[int], attributes: Attributes, sticky: str | None, known: Known = None
@@ -152,6 +169,22 @@ class CompiledExperiment:
             return self._met[sticky]
         if self._audience is not None and not self._audience(attributes):
             return self._not_targeted
+        if known is not None:
+            return self._split(units, known)
+        # A visit asks many times for one user, so the last ones met are kept. The answer is the same either way.
+        found = self._memo.get(unit)
+        if found is None:
+            found = self._split(units, None)
+            if self._room.left <= 0:
+                self._room.left += len(self._memo)
+                self._memo.clear()
+            if self._room.left > 0:
+                self._room.left -= 1
+                self._memo[unit] = found
+        return found
+
+    def _split(self, units: Iterable[int], known: Known) -> Decision:
+        """What the hashes alone say: a function of the unit, whatever its attributes are."""
         if self._layer is not None:
             place = self._layer.bucket(units) if known is None else known[self._layer.seed]
             if not self._layer_from <= place < self._layer_to:

@@ -163,7 +163,7 @@ class _Checker:
             self.add(place, value, "must be text, a number, true, false or null")
         elif isinstance(value, float) and not math.isfinite(value):
             self.add(place, value, "must be a finite number")
-        elif is_number(value) and abs(value) > MAX_WHOLE and isinstance(value, int):
+        elif isinstance(value, int) and abs(value) > MAX_WHOLE:
             self.add(place, value, "must be between -2^53 and 2^53: JavaScript rounds larger whole numbers")
         elif isinstance(value, str) and len(value) > MAX_TEXT:
             self.add(place, value, f"must have at most {MAX_TEXT} characters")

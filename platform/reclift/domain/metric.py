@@ -111,29 +111,8 @@ class Metric:
         denominator = _source("denominator", data["denominator"]) if data.get("denominator") is not None else None
         if (denominator is not None) != (kind is MetricKind.RATIO):
             raise MetricError(f"denominator: a {kind.value} metric {'needs' if denominator is None else 'has no'} one")
-        for name, low, high in _BOUNDS:
-            value = data.get(name)
-            if value is None:
-                if name in data and name not in _OPTIONAL:
-                    raise MetricError(f"{name}=None: must be a number")
-                continue
-            whole = name in _WHOLE
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                raise MetricError(f"{name}={value!r}: must be a {'whole ' if whole else ''}number")
-            if not low <= value <= high:
-                raise MetricError(f"{name}={value!r}: must be from {low:g} to {high:g}")
-        for name in ("name", "description"):
-            if not isinstance(data.get(name) or "", str):
-                raise MetricError(f"{name}={data[name]!r}: must be text")
-        if not isinstance(data.get("minimum", 1), int):
-            raise MetricError(f"minimum={data['minimum']!r}: must be a whole number")
-        for name, allowed in _CHOICES:
-            if name in data and data[name] not in allowed:
-                raise MetricError(f"{name}={data[name]!r}: must be one of {', '.join(allowed)}")
-        for name, longest in (("name", 200), ("description", 2_000)):
-            text = data.get(name, "")
-            if not isinstance(text, str) or len(text) > longest:
-                raise MetricError(f"{name}={text!r}: must be a string of at most {longest} characters")
+        _check_numbers(data)
+        _check_words(data)
         rest = {k: v for k, v in data.items() if k not in {"key", "name", "kind", "numerator", "denominator"}}
         return cls(
             key=key, name=data.get("name") or key, kind=kind, numerator=numerator, denominator=denominator, **rest
@@ -151,6 +130,32 @@ _BOUNDS = (
     ("margin", 0, 1),
 )
 _CHOICES = (("direction", ("increase", "decrease")), ("format", ("percent", "number", "money", "ms")))
+
+
+def _check_numbers(data: Mapping[str, Any]) -> None:
+    for name, low, high in _BOUNDS:
+        value = data.get(name)
+        if value is None:
+            if name in data and name not in _OPTIONAL:
+                raise MetricError(f"{name}=None: must be a number")
+            continue
+        whole = name in _WHOLE
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise MetricError(f"{name}={value!r}: must be a {'whole ' if whole else ''}number")
+        if not low <= value <= high:
+            raise MetricError(f"{name}={value!r}: must be from {low:g} to {high:g}")
+
+
+def _check_words(data: Mapping[str, Any]) -> None:
+    for name, allowed in _CHOICES:
+        if name in data and data[name] not in allowed:
+            raise MetricError(f"{name}={data[name]!r}: must be one of {', '.join(allowed)}")
+    for name, longest in (("name", 200), ("description", 2_000)):
+        text = data.get(name, "")
+        if not isinstance(text, str) or len(text) > longest:
+            raise MetricError(f"{name}={text!r}: must be a string of at most {longest} characters")
+
+
 _SOURCE_VALUES = ("count", "value", "latency_ms", "fallback")
 
 

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reclift.domain.bucketing import HashBank, code_units
-from reclift.domain.compiled import Attributes, CompiledExperiment, CompiledHoldout, Idle
+from reclift.domain.compiled import Attributes, CompiledExperiment, CompiledHoldout, Idle, Room
 from reclift.domain.condition_check import check_condition
 from reclift.domain.decision import Decision, UnknownExperiment
 from reclift.domain.experiment import HELD_OUT, Arm, Experiment, Holdout, Placement, Status
@@ -30,6 +30,8 @@ from reclift.domain.operators import Test
 from reclift.domain.problem import Problem
 
 _NOTHING: Attributes = MappingProxyType({})
+_REMEMBERED = 50_000
+"""Decisions that are kept for units met lately, all experiments together: about 5 MB at most."""
 _MANY = 10
 """Seeds from which on hashing with all at once is faster than one by one."""
 
@@ -77,6 +79,7 @@ class Plan:
         problems: dict[str, tuple[Problem, ...]] = {}
         running: list[CompiledExperiment] = []
         members: dict[str, Test] = {}
+        room = Room(_REMEMBERED)
         for experiment in ordered:
             if experiment.status != Status.RUNNING:
                 self._compiled[experiment.key] = Idle(experiment.key, experiment.control.key)
@@ -88,7 +91,7 @@ class Plan:
             if found:
                 problems[experiment.key] = tuple(found)
             here = self._holdouts.get(experiment.placement, self._global)
-            compiled = CompiledExperiment(experiment, self.groups, here, members, broken=bool(found))
+            compiled = CompiledExperiment(experiment, self.groups, here, members, broken=bool(found), room=room)
             self._compiled[experiment.key] = compiled
             running.append(compiled)
         self.problems = MappingProxyType(problems)

@@ -21,9 +21,10 @@ from reclift.flows import holdouts, jobs, models
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid, NotFound
+from reclift.flows.experiment_checks import override_problems, reference_problems
 from reclift.flows.layers import place_in_layer
-from reclift.storage.tables import ArmRow, DirtyUnit, ExperimentRow, ExposureRow, MetricRow, Placement
-from reclift.strategy import Registry, StrategyError, parse_parameters
+from reclift.storage.tables import ArmRow, DirtyUnit, ExperimentRow, ExposureRow
+from reclift.strategy import Registry
 
 DEFAULT_METRICS: Mapping[str, Any] = {
     "primary": "ctr",
@@ -150,7 +151,7 @@ def create(
     but never served, so its arms may name strategies that are not installed here).
     """
     fields, problems = parse_experiment(payload, groups=group_flow.all_groups(session))
-    problems = [*problems, *_reference_problems(session, registry if source != "imported" else None, fields)]
+    problems = [*problems, *reference_problems(session, registry if source != "imported" else None, fields)]
     if problems:
         raise Invalid(problems)
     if session.scalar(select(ExperimentRow.id).where(ExperimentRow.key == fields["key"])) is not None:
@@ -197,7 +198,7 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
         raise Invalid.of("key", payload["key"], "cannot change: users are hashed with it")
     fields, problems = parse_experiment(payload, partial=True, groups=group_flow.all_groups(session))
     fields.pop("key", None)
-    problems = [*problems, *_override_problems(row, fields)]
+    problems = [*problems, *override_problems(row, fields)]
     if row.status != Status.DRAFT:
         before = view(row)
         problems = [
@@ -213,7 +214,7 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
                 if name not in FREE_FIELDS and value != before.get(name)
             ),
         ]
-    problems = [*problems, *_reference_problems(session, registry if row.source != "imported" else None, fields)]
+    problems = [*problems, *reference_problems(session, registry if row.source != "imported" else None, fields)]
     if problems:
         raise Invalid(problems)
     before = view(row)
@@ -252,7 +253,7 @@ def act(
     at = at or now()
     if action == "start":
         served = row.source != "imported" and row.kind != holdouts.KIND
-        problems = _reference_problems(session, registry if served else None, view(row))
+        problems = reference_problems(session, registry if served else None, view(row))
         if len(row.arms) < 2:
             problems.append(Problem("arms", len(row.arms), "must be at least 2 before an experiment can start"))
         if problems:
@@ -303,19 +304,6 @@ def _recompute(session: Session, key: str) -> None:
     session.execute(insert(DirtyUnit).from_select(["unit_id"], units))
 
 
-def _override_problems(row: ExperimentRow, fields: Mapping[str, Any]) -> list[Problem]:
-    """Overrides that are kept, or sent without arms, must still name arms that there are."""
-    if "overrides" in fields and "arms" in fields:
-        return []  # checked together already
-    overrides = fields.get("overrides", row.overrides)
-    arms = {arm["key"] for arm in fields["arms"]} if "arms" in fields else {arm.key for arm in row.arms}
-    return [
-        Problem(f"overrides.{unit}", arm, f"must be an arm: {', '.join(sorted(arms))}")
-        for unit, arm in overrides.items()
-        if arm not in arms
-    ]
-
-
 def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     for name in (
         "name",
@@ -338,51 +326,14 @@ def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     if extras:
         row.data = {**row.data, **extras}
     if "arms" in fields:
-        row.arms = [
-            ArmRow(
-                key=arm["key"],
-                position=position,
-                strategy=arm["strategy"],
-                params=arm.get("params") or {},
-                weight=arm.get("weight", 1.0),
-                control=arm.get("control", False),
-                model=arm.get("model"),
-            )
-            for position, arm in enumerate(fields["arms"])
-        ]
+        # A key keeps its row: a new row beside the old one would not be unique.
+        known = {arm.key: arm for arm in row.arms}
+        row.arms = [_arm(known.get(arm["key"]), arm, position) for position, arm in enumerate(fields["arms"])]
 
 
-def _reference_problems(session: Session, registry: Registry | None, fields: Mapping[str, Any]) -> list[Problem]:
-    """What the fields name but does not exist: placement, strategies with their parameters, metrics."""
-    problems = []
-    placement = fields.get("placement")
-    if placement and session.get(Placement, placement) is None:
-        known = ", ".join(session.scalars(select(Placement.key).order_by(Placement.key)))
-        problems.append(Problem("placement", placement, f"must be a placement; there are {known}"))
-    for index, arm in enumerate(fields.get("arms") or ()):
-        if registry is None or not isinstance(arm, Mapping) or not isinstance(arm.get("strategy"), str):
-            continue
-        place = f"arms.{index}"
-        if arm["strategy"] not in registry:
-            problems.append(
-                Problem(
-                    f"{place}.strategy", arm["strategy"], f"must be installed; there are {', '.join(registry.keys())}"
-                )
-            )
-            continue
-        try:
-            parse_parameters(arm["strategy"], registry.get(arm["strategy"]), arm.get("params") or {})
-        except StrategyError as error:
-            problems.append(Problem(f"{place}.params", arm.get("params"), str(error)))
-    metrics = fields.get("metrics") or {}
-    if isinstance(metrics, Mapping):
-        known_metrics = set(session.scalars(select(MetricRow.key)))
-        named = [("metrics.primary", metrics.get("primary"))]
-        for role in ("secondary", "guardrails"):
-            named += [(f"metrics.{role}", key) for key in metrics.get(role) or ()]
-        problems += [
-            Problem(field, key, f"must be a metric; there are {', '.join(sorted(known_metrics))}")
-            for field, key in named
-            if key is not None and key not in known_metrics
-        ]
-    return problems
+def _arm(row: ArmRow | None, arm: Mapping[str, Any], position: int) -> ArmRow:
+    row = row or ArmRow(key=arm["key"])
+    row.position = position
+    row.strategy, row.params = arm["strategy"], arm.get("params") or {}
+    row.weight, row.control, row.model = arm.get("weight", 1.0), arm.get("control", False), arm.get("model")
+    return row

@@ -82,7 +82,12 @@ def _metric_problems(session: Session, metrics: object) -> list[Problem]:
     if not isinstance(metrics, Mapping) or not isinstance(metrics.get("primary"), str):
         return [Problem("metrics.primary", metrics, "must be a metric's key")]
     known = set(session.scalars(select(MetricRow.key)))
-    named = [metrics["primary"], *(metrics.get("secondary") or ()), *(metrics.get("guardrails") or ())]
+    named = [metrics["primary"]]
+    for role in ("secondary", "guardrails"):
+        keys = metrics.get(role) or []
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            return [Problem(f"metrics.{role}", keys, "must be a list of metrics' keys")]
+        named += keys
     return [
         Problem("metrics", key, f"must be a metric; there are {', '.join(sorted(known))}")
         for key in named

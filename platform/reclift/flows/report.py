@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ from reclift.storage.tables import ExperimentRow, ReportRow
 Role = Literal["primary", "secondary", "guardrail"]
 
 LEVEL = 0.95
+_MOST_UNITS_NOW = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Read:
 
     metric: Metric
     role: Role
+    cap: float | None
     sums: Mapping[str, Sums]
     comparisons: Sequence[Comparison]
 
@@ -99,7 +101,7 @@ def read_metrics(
             for arm in row.arms
             if not arm.control
         ]
-        reads.append(Read(metric, role, sums, comparisons))
+        reads.append(Read(metric, role, cap, sums, comparisons))
     return _adjusted(reads)
 
 
@@ -111,7 +113,7 @@ def _adjusted(reads: Sequence[Read]) -> list[Read]:
         corrected = iter(adjust(family, "benjamini-hochberg" if role == "secondary" else "holm"))
         for place in places:
             read = result[place]
-            result[place] = Read(read.metric, read.role, read.sums, [next(corrected) for _ in read.comparisons])
+            result[place] = replace(read, comparisons=[next(corrected) for _ in read.comparisons])
     return result
 
 
@@ -186,7 +188,9 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         ],
         "metrics": [_metric_view(row, read) for read in reads],
         "decision": decision.to_dict(),
-        "series": report_parts.series(session, row, [read.metric for read in reads if read.role != "guardrail"]),
+        "series": report_parts.series(
+            session, row, [(read.metric, read.cap) for read in reads if read.role != "guardrail"]
+        ),
         "positions": report_parts.position_view(session, row),
         "lists": report_parts.lists(session, row),
         "method": {
@@ -264,12 +268,15 @@ def latest(session: Session, key: str) -> dict[str, Any] | None:
 
 
 def latest_or_now(database: Database, key: str, *, segment: str | None = None, keep: int = 50) -> dict[str, Any]:
-    """The newest stored report; the first one is computed on the spot. `segment` adds a breakdown by an attribute."""
+    """The newest stored report; the first one is computed on the spot. `segment` adds a breakdown by an attribute.
+
+    Nobody waits for a long rollup: what is still waiting after some of it is the worker's, and the report says so.
+    """
     with database.read() as session:
         row = find(session, key)
         body = latest(session, key)
     if body is None:
-        rollup.roll_up(database)
+        rollup.roll_up(database, most=_MOST_UNITS_NOW)
         body = refresh(database, key, keep=keep)
     if segment is not None:
         with database.read() as session:

@@ -33,6 +33,7 @@ MULTI_ARM_LIMIT = 0.01
 STALE_HOURS = 24
 OUTLIER_SHARE = 0.05
 LISTS = 5_000
+MOST_DAYS = 400
 _EPOCH = date(1970, 1, 1)
 
 
@@ -101,31 +102,40 @@ def _freshness(row: ExperimentRow, until: int | None, waiting: int) -> dict[str,
     }
 
 
-def series(session: Session, row: ExperimentRow, metrics: Sequence[Metric]) -> dict[str, list[dict[str, Any]]]:
-    """Cumulative lift by day: what the report would have said at the end of each day (UTC)."""
+def series(
+    session: Session, row: ExperimentRow, metrics: Sequence[tuple[Metric, float | None]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Cumulative lift by day (UTC), the last `MOST_DAYS`: what the report would have said at the end of each day.
+
+    Each metric comes with the cap of its units' numbers, which is today's on all days: so the last day is the report.
+    """
     arms = [arm.key for arm in row.arms]
     index = unit_index(session, row.key, row.phase, arms)
     if not index:
         return {}
     control = next(arm.key for arm in row.arms if arm.control)
     return {
-        metric.key: _cumulate(day_table(session, row.key, row.phase, metric.key, index), arms, control, metric)
-        for metric in metrics
+        metric.key: _cumulate(day_table(session, row.key, row.phase, metric.key, index), arms, control, metric, cap)
+        for metric, cap in metrics
     }
 
 
-def _cumulate(table: DayTable, arms: Sequence[str], control: str, metric: Metric) -> list[dict[str, Any]]:
+def _cumulate(
+    table: DayTable, arms: Sequence[str], control: str, metric: Metric, cap: float | None
+) -> list[dict[str, Any]]:
     units = len(table.arm_of_unit)
     x, y = np.zeros(units), np.zeros(units)
     result = []
     first = int(min(table.joined.min(), table.days.min() if len(table.days) else table.joined.min()))
     last = int(max(table.joined.max(), table.days.max() if len(table.days) else table.joined.max()))
+    first = max(first, last - MOST_DAYS + 1)
     edges = np.searchsorted(table.days, np.arange(first, last + 2))
+    edges[0] = 0  # what lies before the first day shown is in it
     for place, day in enumerate(range(first, last + 1)):
         rows = slice(edges[place], edges[place + 1])
         np.add.at(x, table.unit[rows], table.numerator[rows])
         np.add.at(y, table.unit[rows], table.denominator[rows])
-        capped = x if metric.cap is None else np.minimum(x, metric.cap)
+        capped = x if cap is None else np.minimum(x, cap)
         sums = {}
         for number, arm in enumerate(arms):
             mine = (table.arm_of_unit == number) & (table.joined <= day)

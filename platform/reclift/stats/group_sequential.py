@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from reclift.stats.result import check_probability
+from reclift.stats.result import Interval, check_probability
 
 Family = Literal["obrien_fleming", "power"]
 
@@ -91,6 +91,15 @@ def looks(
         result.append(Look(t, spent * sides, bound, float(special.ndtr(-bound)) * sides))
         before = spent
     return tuple(result)
+
+
+def repeated_interval(estimate: float, std_error: float, look: Look) -> Interval:
+    """The interval that goes with a look: it excludes 0 exactly when the look stops, and all looks' intervals together
+    cover the truth with 1 - alpha (two-sided designs).
+
+    Source: Jennison and Turnbull 2000, chapter 9.
+    """
+    return Interval.around(estimate, look.bound * std_error)
 
 
 def latest_alpha(design: Sequence[Look], information: float) -> float | None:

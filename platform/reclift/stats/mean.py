@@ -41,13 +41,17 @@ def proportion(sums: Sums) -> Estimate:
         CannotCompute: fewer than two units, or values other than 0 and 1.
     """
     require_units(sums)
-    require_binary(sums)
-    p = min(1.0, max(0.0, sums.x / sums.n))
+    counts = as_counts(sums)
+    p = counts.x / counts.n
     return Estimate(sums.n, p, p * (1.0 - p))
 
 
-def require_binary(sums: Sums) -> None:
-    """`CannotCompute` where the sums cannot be those of zeros and ones."""
+def as_counts(sums: Sums) -> Sums:
+    """`n` and `x` alone, without the rounding of a sum of ones.
+
+    Raises:
+        CannotCompute: the sums cannot be those of zeros and ones.
+    """
     slack = 1e-9 * max(1.0, sums.n)
     if not -slack <= sums.x <= sums.n + slack or abs(sums.xx - sums.x) > slack:
         raise CannotCompute(
@@ -55,3 +59,5 @@ def require_binary(sums: Sums) -> None:
             f"A proportion needs values of 0 and 1 only; the values of {sums.units} units sum to {sums.x:g} and "
             f"their squares to {sums.xx:g}.",
         )
+    whole = round(sums.x)
+    return Sums.of_counts(sums.n, min(sums.n, max(0.0, whole if abs(sums.x - whole) <= slack else sums.x)))

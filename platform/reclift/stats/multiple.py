@@ -42,7 +42,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     running = 1.0
     order = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
     for from_last, index in enumerate(order):
-        running = min(running, p_values[index] * len(p_values) / (len(p_values) - from_last))
+        running = min(running, p_values[index] * (len(p_values) / (len(p_values) - from_last)))
         adjusted[index] = running
     return adjusted
 

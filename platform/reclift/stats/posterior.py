@@ -59,9 +59,8 @@ def read_normal(
 
 def read_beta(control: Sums, treatment: Sums, prior: bayes.BetaPrior, level: float, higher_is_better: bool) -> Bayesian:
     """The beta-binomial posterior; it exists for every count, 0 included. Losses are relative to the control's."""
-    arms = [(sums.n, min(sums.n, max(0.0, sums.x))) for sums in (control, treatment)]
-    both = bayes.beta_reading(arms[0], arms[1], prior, level)
-    base = (arms[0][1] + prior.alpha) / (arms[0][0] + prior.alpha + prior.beta)
+    both = bayes.beta_reading((control.n, control.x), (treatment.n, treatment.x), prior, level)
+    base = (control.x + prior.alpha) / (control.n + prior.alpha + prior.beta)
     losses = (both.difference.loss / base, both.difference.loss_control / base)
     words = (prior.words, "beta-binomial")
     return _directed(both.difference, losses, both.lift_ci, words, {}, higher_is_better=higher_is_better)

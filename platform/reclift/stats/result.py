@@ -21,14 +21,11 @@ class Code(StrEnum):
     UNBOUNDED = "unbounded"
     NOT_BINARY = "not_binary"
     NO_COVARIATE = "no_covariate"
-    NO_PRIOR_FIT = "no_prior_fit"
     NOT_FINITE = "not_finite"
     WEAK_DENOMINATOR = "weak_denominator"
     SMALL_SAMPLE = "small_sample"
     SMALL_COUNTS = "small_counts"
     TWYMAN = "twyman"
-    OUTLIERS = "outliers"
-    SKEWED = "skewed"
     COVARIATE_IMBALANCE = "covariate_imbalance"
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
-from reclift.storage.database import rows_changed
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 
@@ -31,10 +30,11 @@ def _add(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) 
     """Insert what is new; returns how many rows that was."""
     if not rows:
         return 0
-    statement = _insert(connection, table).on_conflict_do_nothing()
-    key = table.__table__.primary_key.columns.keys()[0]
+    keys = list(table.__table__.primary_key)
+    # The new rows' keys are counted, since PostgreSQL's driver gives no row count of many rows at once.
+    statement = _insert(connection, table).on_conflict_do_nothing().returning(*keys)
     # In the order of keys, so that two processes that write the same rows wait for each other and never both.
-    return rows_changed(connection.execute(statement, sorted(rows, key=lambda row: row[key])))
+    return len(connection.execute(statement, sorted(rows, key=lambda row: row[keys[0].name])).all())
 
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -162,6 +162,11 @@ class PlatformPages:
             experiments.find(session, key)
             return report.latest(session, key)
 
+    def segments(self, key: str, attribute: str) -> list[JSON]:
+        """The primary metric by value of an attribute."""
+        with self._read() as session:
+            return report.segments(session, experiments.find(session, key), attribute)
+
     def report_csv(self, key: str) -> str:
         """The stored report's numbers as a table."""
         with self._read() as session:

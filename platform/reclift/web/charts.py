@@ -14,7 +14,7 @@ from reclift.web import format as fmt
 from .charts_base import Figure, arm_colour, axis, faint_colour, finite, layout, percent_axis
 from .charts_forest import Reading, forest
 
-__all__ = ["Figure", "Reading", "arm_colour", "cumulative", "forest", "positions", "report_figures"]
+__all__ = ["Figure", "Reading", "arm_colour", "cumulative", "forest", "positions", "report_figures", "segment_forest"]
 
 
 def cumulative(
@@ -47,7 +47,7 @@ def cumulative(
             })  # fmt: skip
             spans += [b for _, b in bands[len(bands) // 4 :]]
         traces.append({
-            "type": "scatter", "mode": "lines+markers", "x": [r["day"] for r in own],
+            "type": "scatter", "mode": "lines+markers" if len(own) <= 31 else "lines", "x": [r["day"] for r in own],
             "y": [r["lift"] * 100 for r in own],
             "name": arm, "meta": "lift", "line": {"color": arm_colour(token), "width": 2.5},
             "marker": {"color": arm_colour(token), "size": 6},
@@ -102,6 +102,16 @@ def positions(report: Mapping[str, Any], colours: Mapping[str, str]) -> Figure |
         yaxis=percent_axis("", rangemode="tozero", nticks=6),
     )  # fmt: skip
     return {"data": traces, "layout": frame}
+
+
+def segment_forest(segments: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> Figure | None:
+    """The lift of a report's first metric by value of an attribute and arm."""
+    parts = [
+        {**segment["metrics"][0], "metric": str(segment["value"]), "name": str(segment["value"])}
+        for segment in segments
+        if segment["metrics"]
+    ]
+    return forest({"metrics": parts}, colours)
 
 
 def report_figures(

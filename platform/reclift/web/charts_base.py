@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reclift.web import format as fmt
@@ -44,6 +44,14 @@ def percent_axis(title: str, **more: Any) -> dict[str, Any]:
     """An axis in percent with a title."""
     label = {"text": title, "font": {"size": 12, "color": "var(--rl-muted)"}}
     return axis(title=label, ticksuffix=fmt.NBSP + "%", **more)
+
+
+def shown_interval(comparison: Mapping[str, Any]) -> Sequence[float | None] | None:
+    """The lift's interval that people are shown: Fieller's where the report gives it, because the control's mean is
+    then too uncertain for the delta method, which is the one shown otherwise.
+    """
+    shown: Sequence[float | None] | None = comparison.get("lift_ci_fieller") or comparison.get("lift_ci")
+    return shown
 
 
 def finite(bounds: Sequence[float | None] | None) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from reclift.web import format as fmt
 
-from .charts_base import Figure, arm_colour, axis, finite, layout, percent_axis
+from .charts_base import Figure, arm_colour, axis, finite, layout, percent_axis, shown_interval
 
 Row = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A metric and one of its comparisons."""
@@ -20,7 +20,7 @@ def _rows(report: Mapping[str, Any]) -> list[Row]:
         (metric, comparison)
         for metric in report.get("metrics", [])
         for comparison in metric.get("comparisons", [])
-        if comparison.get("lift") is not None and finite(comparison.get("lift_ci")) is not None
+        if comparison.get("lift") is not None and finite(shown_interval(comparison)) is not None
     ]
 
 
@@ -106,14 +106,31 @@ def forest(report: Mapping[str, Any], colours: Mapping[str, str], reading: Readi
             })  # fmt: skip
     frame = _forest_layout(rows, percent_axis("Lift over the control", range=reach, nticks=8))
     frame["annotations"] = notes
+    frame["shapes"] += [
+        _undetectable(n, comparison) for n, (_, comparison) in enumerate(rows) if _detectable(comparison)
+    ]
     frame["shapes"].append({"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1,
                              "line": {"color": "var(--rl-muted)", "width": 1.5}, "layer": "below"})  # fmt: skip
     return {"data": traces, "layout": frame}
 
 
+def _detectable(comparison: Mapping[str, Any]) -> float:
+    """The lift that this much data would find with 80 % probability, in percent; 0 where the report does not say."""
+    return float(comparison.get("detectable_lift") or 0) * 100
+
+
+def _undetectable(row: int, comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """A pale band of the lifts that are too small to be found with this much data."""
+    reach = _detectable(comparison)
+    return {
+        "type": "rect", "x0": -reach, "x1": reach, "y0": row - 0.36, "y1": row + 0.36, "layer": "below",
+        "fillcolor": "var(--rl-band)", "line": {"width": 0},
+    }  # fmt: skip
+
+
 def _thick(comparison: Mapping[str, Any], reading: Reading) -> tuple[float, float]:
     """The interval that is drawn thick; `_rows` and `forest` leave out what has none."""
-    span = _sequential(comparison) if reading == "sequential" else finite(comparison["lift_ci"])
+    span = _sequential(comparison) if reading == "sequential" else finite(shown_interval(comparison))
     if span is None:
         raise ValueError(f"comparison of {comparison.get('arm')!r} has no {reading} interval to draw")
     return span
@@ -124,9 +141,10 @@ def _name(metric: Mapping[str, Any]) -> str:
 
 
 def _hover(metric: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    bounds = fmt.interval(shown_interval(comparison) or ())
     lines = [
         f"<b>{_name(metric)} · {comparison['arm']}</b>",
-        f"{fmt.lift(comparison['lift'])} {fmt.interval(comparison['lift_ci'])}, {_level(comparison)} interval",
+        f"{fmt.lift(comparison['lift'])} {bounds}, {_level(comparison)} interval",
     ]
     always = (comparison.get("sequential") or {}).get("lift_ci")
     if always:

@@ -7,6 +7,7 @@ show a dash where it owes a reason.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -156,6 +157,14 @@ def when(text: str) -> str:
     """A timestamp in full: `25 Nov 2026, 07:32 UTC`."""
     at = moment(text)
     return f"{at.day}{NBSP}{at:%b}{NBSP}{at:%Y}, {at:%H:%M}{NBSP}UTC"
+
+
+_STAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})")
+
+
+def readable(text: str, now: datetime) -> str:
+    """A sentence whose RFC 3339 timestamps are put as people say them: `last one 5 min ago`."""
+    return _STAMP.sub(lambda found: ago(found[0], now), text)
 
 
 def day(text: str) -> str:

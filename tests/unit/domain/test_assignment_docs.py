@@ -15,7 +15,7 @@ TEXT = (ROOT / "docs" / "assignment.md").read_text(encoding="utf-8")
 
 
 def test_the_example_is_right():
-    seed, unit, number = re.search(r'hash_v2\("(.+?)", "(.+?)"\)   # (0\.\d+)', TEXT).groups()
+    seed, unit, number = re.search(r'hash_v2\("(.+?)", "(.+?)"\)\s+# (0\.\d+)', TEXT).groups()
     assert hash_v2(seed, unit) == float(number)
 
 

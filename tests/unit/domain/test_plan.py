@@ -214,6 +214,27 @@ def test_keys_are_unique(experiments, holdouts):
         Plan(experiments, holdouts=holdouts)
 
 
+def test_what_is_remembered_is_bounded_and_changes_nothing(monkeypatch):
+    monkeypatch.setattr("reclift.domain.plan._REMEMBERED", 100)
+    running = [experiment(slot=LayerSlot("l", 0, 0.7), audience={"country": "CN"}), experiment("second")]
+    plan, fresh = Plan(running), Plan(running)
+    attributes = {"country": "CN"}
+    expected = [fresh.decide("home-recs", unit, attributes) for unit in UNITS]
+    for _ in range(2):
+        assert [plan.decide("home-recs", unit, attributes) for unit in UNITS] == expected
+        assert [plan.decide("home-recs", UNITS[0], attributes) for _ in range(3)] == expected[:1] * 3
+        assert plan.decide("home-recs", UNITS[0], {}).reason is Reason.NOT_TARGETED
+        assert [plan.decide("second", unit) for unit in UNITS] == [fresh.decide("second", unit) for unit in UNITS]
+    assert sum(len(one._memo) for one in plan._running) <= 100
+
+
+def test_all_at_once_is_the_same_as_one_by_one():
+    many = [experiment(f"e-{i}", slot=LayerSlot("l", 0, 0.5) if i % 2 else None, traffic=0.8) for i in range(30)]
+    plan = Plan(many, holdouts=[Holdout("h", 0.2)])
+    for unit in [*UNITS[:200], "日本", "😀"]:
+        assert plan.decide_all(unit) == [plan.decide(one.key, unit) for one in plan.running]
+
+
 def test_decisions_are_shared_not_made():
     plan = Plan([experiment()])
     assert plan.decide("home-recs", "u1") is plan.decide("home-recs", "u1")

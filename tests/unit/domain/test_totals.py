@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reclift.domain.metric import Metric, MetricKind, Source
-from reclift.domain.totals import DAY_MICROS, HOUR_MICROS, Day, Total, Unit, UnitFacts, compute
+from reclift.domain.totals import DAY_MICROS, HOUR_MICROS, Day, Measured, Total, Unit, UnitFacts, compute
 
 T0 = 20_000 * DAY_MICROS + 12 * HOUR_MICROS
 KEY = ("e", 1)
@@ -29,7 +29,9 @@ def exposed(arm: str = "a", at: int = T0, phase: int = 1, **attributes: Any) -> 
 
 def shown(name: str = "r1", arm: str = "a", at: int = T0, *, phase: int = 1, **more: Any) -> SimpleNamespace:
     values = {"latency_ms": 5.0, "fallback": None, "items": [], **more}
-    return SimpleNamespace(recommendation_id=name, arm=arm, at=at, experiment="e", phase=phase, **values)
+    return SimpleNamespace(
+        recommendation_id=name, arm=arm, at=at, placement="home", experiment="e", phase=phase, **values
+    )
 
 
 def did(kind: str, at: int = T0, rec: str | None = None, value: float | None = None, **more: Any) -> SimpleNamespace:
@@ -40,7 +42,7 @@ def did(kind: str, at: int = T0, rec: str | None = None, value: float | None = N
 def unit(
     metrics: list[Metric], exposures: list[Any], impressions: list[Any] | None = None, events: list[Any] | None = None
 ) -> Unit:
-    return compute(UnitFacts(exposures, impressions or [], events or []), {KEY: metrics})[KEY]
+    return compute(UnitFacts(exposures, impressions or [], events or []), {KEY: Measured(metrics)})[KEY]
 
 
 def total(metric: Metric, exposures: list[Any], impressions: list[Any] | None = None, *events: Any) -> Total | None:
@@ -64,7 +66,7 @@ def test_phases_do_not_mix() -> None:
         [shown("r1"), shown("r2", "b", T0 + 9, phase=2)],
         [did("click", T0 + 10, "r1"), did("click", T0 + 10, "r2"), did("click", T0 + 11, "r2")],
     )
-    found = compute(facts, {("e", 1): [CTR], ("e", 2): [CTR]})
+    found = compute(facts, {("e", 1): Measured([CTR]), ("e", 2): Measured([CTR])})
     assert {phase: (one.arm, one.totals["ctr"].numerator) for (_, phase), one in found.items()} == {
         1: ("a", 1.0),
         2: ("b", 2.0),
@@ -72,7 +74,7 @@ def test_phases_do_not_mix() -> None:
 
 
 def test_experiments_that_nobody_knows_are_left_out() -> None:
-    assert compute(UnitFacts([exposed()], [], []), {("other", 1): [BUYS]}) == {}
+    assert compute(UnitFacts([exposed()], [], []), {("other", 1): Measured([BUYS])}) == {}
 
 
 def test_a_unit_that_did_nothing_has_no_totals() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from reclift.stats.group_sequential import latest_alpha, looks, obrien_fleming, power_family
+from reclift.stats.group_sequential import latest_alpha, looks, obrien_fleming, power_family, repeated_interval
 
 FIFTHS = [0.2, 0.4, 0.6, 0.8, 1.0]
 
@@ -49,6 +49,11 @@ def test_families():
 
 def test_a_look_with_nothing_to_spend_never_stops():
     assert looks([0.01, 1.0])[0].nominal_alpha < 1e-14
+
+
+def test_a_looks_interval_excludes_0_when_it_stops():
+    look = looks(FIFTHS)[2]
+    assert repeated_interval(look.bound * 0.1, 0.1, look) == pytest.approx((0.0, 2 * look.bound * 0.1))
 
 
 def test_the_latest_look_counts():

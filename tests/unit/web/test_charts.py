@@ -122,3 +122,16 @@ def test_json_in_a_page_cannot_end_its_element():
     assert json.loads(script_json({"a": "<&>"})) == {"a": "<&>"}
     with pytest.raises(ValueError, match="not JSON compliant"):
         script_json({"a": float("nan")})
+
+
+def test_what_is_too_small_to_be_found_is_a_pale_band(report, colours):
+    bands = [s for s in charts.forest(report, colours)["layout"]["shapes"] if s["type"] == "rect"]
+    reach = report["metrics"][0]["comparisons"][0]["detectable_lift"] * 100
+    assert (bands[0]["x0"], bands[0]["x1"]) == pytest.approx((-reach, reach))
+    assert len(bands) == 8
+
+
+def test_fiellers_interval_is_drawn_where_it_is_given(report, colours):
+    report["metrics"][0]["comparisons"][0]["lift_ci_fieller"] = [0.05, 0.4]
+    thick = [t["x"] for t in charts.forest(report, colours)["data"] if t["meta"] == "thick"]
+    assert thick[0] == pytest.approx([5, 40])

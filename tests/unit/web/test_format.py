@@ -100,3 +100,9 @@ def test_times_are_shown_in_utc():
 def test_how_long_ago(passed, text):
     now = datetime(2026, 11, 25, 7, 32, tzinfo=UTC)
     assert fmt.ago((now - passed).isoformat(), now).replace(N, " ") == text
+
+
+def test_stamps_in_a_sentence_are_put_as_people_say_them():
+    now = datetime(2026, 11, 25, 8, 15, tzinfo=UTC)
+    assert fmt.readable("last one 2026-11-25T08:10:53.690Z, ok", now).replace(N, " ") == "last one 4 min ago, ok"
+    assert fmt.readable("ok, 0 queued", now) == "ok, 0 queued"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -86,3 +87,48 @@ def test_an_audience_in_words():
         "country is one of CN, US", "age is at least 18", "staff is False", "email is known",
     ]  # fmt: skip
     assert present.audience_text({"$or": [{"a": 1}]}) == ["$or: [{'a': 1}]"]
+
+
+def test_where_the_control_is_uncertain_fiellers_interval_is_the_one_shown():
+    entry = {**ENTRIES["zozotown-men"], "report": deepcopy(ENTRIES["zozotown-men"]["report"])}
+    comparison = entry["report"]["metrics"][0]["comparisons"][0]
+    comparison["lift_ci"], comparison["difference_ci"] = [-0.06, 1.06], [0.0002, 0.0044]
+    comparison["lift_ci_fieller"] = [0.037, 1.23]
+    line = present.headline(entry)
+    assert line["state"] == "better"  # as p says, and as the difference does
+    assert line["lift_ci"] == [0.037, 1.23]
+    assert "Fieller" in present.interval_title(comparison)
+
+
+@pytest.mark.parametrize(("decision", "title", "tone"), [
+    ({"call": "ship", "arm": "bts"}, "Ship bts", "better"), ({"call": "ship"}, "Ship it", "better"),
+    ({"call": "keep_control"}, "Keep the control", "undecided"), ({"call": "invalid"}, "Do not read this", "alarm"),
+])  # fmt: skip
+def test_a_verdict_names_its_arm(decision, title, tone):
+    said = present.verdict(decision)
+    assert (said["title"], said["tone"]) == (title, tone)
+
+
+def test_weights_are_shown_as_shares():
+    assert present.weight_shares([{"key": "a", "weight": 1}, {"key": "b", "weight": 3}]) == {"a": 0.25, "b": 0.75}
+
+
+def test_only_parameters_that_were_chosen_are_shown():
+    schema = {"properties": {"k": {"default": 100}, "days": {"default": None}, "needed": {}}}
+    assert present.chosen_params({"k": 100, "days": None, "needed": 1}, schema) == {"needed": 1}
+    assert present.chosen_params({"k": 5}, schema) == {"k": 5}
+    assert present.chosen_params({"k": 5}, None) == {"k": 5}
+
+
+def test_a_plan_that_is_over_is_said_to_be():
+    started = (datetime.now(UTC) - timedelta(days=15)).isoformat()
+    assert present.age({"status": "running", "started_at": started, "planned_days": 14}) == "14-day plan is over"
+
+
+def test_methods_and_reasons_come_in_two_shapes():
+    assert present.methods({"means": "Welch", "level": 0.95}) == ["Means: Welch", "Level: 0.95"]
+    assert present.methods(["a"]) == ["a"]
+    assert present.methods(None) == []
+    assert present.reason({"reasons": {"lift": {"code": "no_units", "text": "no unit yet"}}}, "lift") == "no unit yet"
+    assert present.is_down("decrease")
+    assert not present.is_down("increase")

@@ -112,3 +112,15 @@ def test_nothing_at_all(manager, stored):
     stored["srm"] = {"observed": [], "expected": [], "p_value": None, "ok": True}
     text_of(manager)
     assert "No primary metric" in manager.get("/app/experiments").text
+
+
+def test_segments_are_shown_when_asked_for(manager):
+    page = manager.get("/app/experiments/home-recs?segment=country")
+    check(page.text)
+    for words in ('data-figure="segments"', ">CN<", ">US<", "7,240", "a question for the next experiment"):
+        assert words in page.text
+    nothing = manager.get("/app/experiments/home-recs?segment=planet").text
+    assert "No exposed user has the attribute" in nothing
+    refused = manager.get("/app/experiments/home-recs", query_string={"segment": 'a"b'}).text
+    assert "must be an attribute&#39;s name" in refused
+    assert 'data-figure="segments"' not in manager.get("/app/experiments/home-recs").text

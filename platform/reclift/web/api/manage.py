@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from reclift.flows import accounts, configuration, experiments, jobs, metrics, models, placements
 from reclift.flows.errors import Invalid
 from reclift.strategy import StrategyError
-from reclift.web.api.body import answer, json_object, known_fields, query_text, query_whole, row_id
+from reclift.web.api.body import answer, json_object, known_fields, mapping, query_text, query_whole, row_id
 from reclift.web.auth import actor, runtime, scoped
 from reclift.web.problems import bad_field
 
@@ -171,9 +171,7 @@ def train_model() -> Response:
     strategy = body.get("strategy")
     if not isinstance(strategy, str) or strategy not in here.registry:
         raise bad_field("strategy", strategy, f"must be installed; there are {', '.join(here.registry.keys())}")
-    params = body.get("params") or {}
-    if not isinstance(params, dict):
-        raise bad_field("params", params, "must be an object")
+    params = mapping(body, "params")
     try:
         full = models.complete(here.registry, strategy, params)
     except StrategyError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
+from werkzeug.routing import BaseConverter
 
 from reclift.domain.decision import Decision
 from reclift.domain.events import EventError, parse_time
@@ -31,6 +32,17 @@ from reclift.web.auth import bearer, runtime, scoped
 from reclift.web.problems import NotAllowed, Refused, bad_field
 
 shop = Blueprint("shop", __name__)
+
+
+class _AnyId(BaseConverter):
+    """An id of the shop's own in an address: slashes at any place, line ends and all."""
+
+    regex = "(?s:.+?)"
+    part_isolating = False
+    weight = 200
+
+
+shop.record_once(lambda state: state.app.url_map.converters.update(id=_AnyId))
 
 _ASSIGN = frozenset({"user_id", "experiment", "attributes", "expose", "preview"})
 _RECOMMEND = frozenset(
@@ -229,7 +241,7 @@ def put_items() -> Response:
     return answer({"items": count})
 
 
-@shop.delete("/items/<path:item_id>")
+@shop.delete("/items/<id:item_id>")
 @scoped("shop", "manage")
 def delete_item(item_id: str) -> Response:
     """Remove an item for good."""
@@ -240,7 +252,7 @@ def delete_item(item_id: str) -> Response:
     return Response(status=204)
 
 
-@shop.put("/users/<path:user_id>")
+@shop.put("/users/<id:user_id>")
 @scoped("shop", "manage")
 def put_user(user_id: str) -> Response:
     """Keep what the shop tells of a user."""
@@ -253,7 +265,7 @@ def put_user(user_id: str) -> Response:
     return answer({"user_id": user_id})
 
 
-@shop.post("/users/<path:user_id>/aliases")
+@shop.post("/users/<id:user_id>/aliases")
 @scoped("shop", "manage")
 def add_alias(user_id: str) -> Response:
     """Tell that another id is the same person."""
@@ -268,7 +280,7 @@ def add_alias(user_id: str) -> Response:
     return answer({"user_id": user_id, "alias": alias, "added": added}, 201 if added else 200)
 
 
-@shop.delete("/users/<path:user_id>")
+@shop.delete("/users/<id:user_id>")
 @scoped("shop", "manage")
 def erase_user(user_id: str) -> Response:
     """Erase a person: events, impressions, exposures, profile and aliases. Aggregates of reports stay."""

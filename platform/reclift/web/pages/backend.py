@@ -119,6 +119,13 @@ class Pages(Protocol):
         """The stored report, or `None` when none was computed yet."""
         ...
 
+    def segments(self, key: str, attribute: str) -> list[JSON]:
+        """The primary metric by value of an attribute that the shop sends, the most frequent values first.
+
+        `{"attribute", "value", "units", "metrics": [as in the report]}`; `Invalid` for what cannot be an attribute.
+        """
+        ...
+
     def report_csv(self, key: str) -> str:
         """The stored report as CSV with a header, a row per metric and arm. `NotFound` when there is none."""
         ...
@@ -150,14 +157,14 @@ class Pages(Protocol):
 
     # the shop -------------------------------------------------------------------------------------------------------
     def placements(self) -> list[JSON]:
-        """`{"key", "name", "strategy", "fallback": [strategy], "k", "model", "experiments": [key]}`.
+        """`{"key", "name", "strategy", "fallback": [strategy], "seen", "model", "experiments": [key]}`.
 
-        `k` is the list's length when the shop names none; `model` serves the default strategy, like `item_cf@7`.
+        `seen` says what a user is not shown again; `model` serves the default strategy now, like `item_cf@7`.
         """
         ...
 
     def save_placement(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
-        """Create or change a placement: `name`, `strategy`, `fallback`, `k`."""
+        """Create or change a placement: `name`, `strategy`, `fallback`, `seen`."""
         ...
 
     def metrics(self) -> list[JSON]:

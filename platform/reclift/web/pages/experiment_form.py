@@ -11,9 +11,13 @@ from . import schema_form
 from .audience import rows_of, to_condition
 from .backend import JSON, Problem
 
-KEY = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-KEY_RULE = "must be 1 to 64 small letters, digits and hyphens, and begin and end with a letter or digit"
+KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+KEY_RULE = "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
 MAX_ARMS = 20
+
+FIRST_CHOICE = {"primary": ["ctr"], "secondary": ["conversion", "revenue_per_user"],
+                "guardrails": ["latency", "fallback_rate"]}  # fmt: skip
+"""The metrics that a new experiment starts with, as far as they are there."""
 
 Typed = dict[str, Any]
 
@@ -25,20 +29,25 @@ def slug(name: str) -> str:
 
 def blank(placements: Sequence[JSON], metrics: Sequence[JSON]) -> Typed:
     """What the form starts with: two arms, everybody, the first placement and its strategy as the control."""
-    first = placements[0] if placements else {"key": "", "strategy": ""}
+    first = next((p for p in placements if p["key"] == "home"), placements[0] if placements else None)
+    first = first or {"key": "", "strategy": ""}
     keys = [m["key"] for m in metrics]
+    chosen = {role: [key for key in wanted if key in keys] for role, wanted in FIRST_CHOICE.items()}
+    primary = (chosen["primary"] or keys or [""])[0]
     return {
         "key": "", "name": "", "hypothesis": "", "placement": first["key"], "traffic": "100", "planned_days": "14",
         "note": "", "control": "0", "version": "",
         "arms": [{"key": "control", "strategy": first["strategy"], "weight": "50", "params": {}},
                  {"key": "", "strategy": "", "weight": "50", "params": {}}],
-        "audience": [], "audience_json": "", "primary": keys[0] if keys else "", "secondary": [], "guardrails": [],
+        "audience": [], "audience_json": "", "primary": primary,
+        "secondary": chosen["secondary"], "guardrails": chosen["guardrails"],
     }  # fmt: skip
 
 
 def from_experiment(experiment: Mapping[str, Any]) -> Typed:
     """What the form shows for an experiment that is there."""
     arms = experiment["arms"]
+    total = sum(arm["weight"] for arm in arms) or 1.0
     rows = rows_of(experiment.get("audience") or {})
     metrics = experiment["metrics"]
     return {
@@ -47,7 +56,7 @@ def from_experiment(experiment: Mapping[str, Any]) -> Typed:
         "planned_days": str(experiment.get("planned_days") or ""), "note": experiment.get("note") or "",
         "control": str(next((n for n, arm in enumerate(arms) if arm.get("control")), 0)),
         "version": str(experiment.get("version") or ""),
-        "arms": [{"key": arm["key"], "strategy": arm["strategy"], "weight": f"{arm['weight'] * 100:g}",
+        "arms": [{"key": arm["key"], "strategy": arm["strategy"], "weight": f"{arm['weight'] / total * 100:.6g}",
                   "params": dict(arm.get("params") or {})} for arm in arms],
         "audience": rows or [],
         "audience_json": "" if rows is not None else json.dumps(experiment["audience"], ensure_ascii=False, indent=2),

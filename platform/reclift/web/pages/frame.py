@@ -174,7 +174,7 @@ def keep_static(response: Response) -> Response:
 def _filters(environment: Any) -> None:
     for name in (
         "lift", "interval", "percent", "share", "count", "number", "money", "milliseconds", "p_value", "p_equals",
-        "measure", "size", "seconds", "when", "day", "ago",
+        "measure", "size", "seconds", "readable", "when", "day", "ago",
     ):  # fmt: skip
         environment.filters[name] = getattr(fmt, name)
 

@@ -8,16 +8,33 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reclift.web import format as fmt
+from reclift.web.charts_base import shown_interval
 
 JSON = dict[str, Any]
 
 CALLS = {
     "ship": ("Ship it", "better"),
-    "keep_control": ("Keep the control", "worse"),
+    "keep_control": ("Keep the control", "undecided"),
     "keep_running": ("Keep running", "undecided"),
     "invalid": ("Do not read this", "alarm"),
 }
 """A decision's call -> words, tone."""
+
+ICONS = {
+    "ship": "check-circle-fill",
+    "keep_control": "arrow-counterclockwise",
+    "keep_running": "hourglass-split",
+    "invalid": "exclamation-octagon-fill",
+}
+
+
+def verdict(decision: Mapping[str, Any]) -> JSON:
+    """A decision in words: `title`, `tone` and `icon`."""
+    title, tone_of_call = CALLS[decision["call"]]
+    if decision["call"] == "ship" and decision.get("arm"):
+        title = f"Ship {decision['arm']}"
+    return {"title": title, "tone": tone_of_call, "icon": ICONS[decision["call"]]}
+
 
 SOURCES = {
     "imported": "Imported log: this experiment ran elsewhere and its log was brought in.",
@@ -42,8 +59,11 @@ def arm_colours(arms: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def tone(comparison: Mapping[str, Any], direction: str | None = "up") -> str:
-    """`better`, `worse` or `undecided`: whether the interval of the lift excludes zero, and on which side."""
-    bounds = comparison.get("lift_ci") or comparison.get("difference_ci")
+    """`better`, `worse` or `undecided`: whether the difference's interval excludes zero (as p does), and on which side.
+
+    The difference's goes before the lift's: they can disagree near zero, and p-values are about the difference.
+    """
+    bounds = comparison.get("difference_ci") or comparison.get("lift_ci")
     if not bounds or bounds[0] is None or bounds[1] is None:
         return "undecided"
     if bounds[0] <= 0 <= bounds[1]:
@@ -54,7 +74,8 @@ def tone(comparison: Mapping[str, Any], direction: str | None = "up") -> str:
 def interval_title(comparison: Mapping[str, Any]) -> str:
     """What an interval is, for those who point at it: level and method."""
     level = fmt.percent(comparison.get("ci_level") or 0.95, 0)
-    return f"{level} interval of the relative lift, {comparison.get('method') or 'delta method'}"
+    method = "Fieller's method" if comparison.get("lift_ci_fieller") else comparison.get("method") or "delta method"
+    return f"{level} interval of the relative lift, {method}"
 
 
 def said(thing: Any) -> str:
@@ -130,7 +151,7 @@ def headline(entry: Mapping[str, Any]) -> JSON:
         arm=best["arm"],
         arms=len(metric["comparisons"]),
         lift=best["lift"],
-        lift_ci=best.get("lift_ci"),
+        lift_ci=shown_interval(best),
         comparison=best,
         trend=[
             row["lift"] for row in (report.get("series") or {}).get(metric["metric"], []) if row["arm"] == best["arm"]
@@ -189,12 +210,30 @@ def age(experiment: Mapping[str, Any]) -> str:
         return "not started"
     if experiment["status"] in {"stopped", "archived"}:
         return f"ran {along['day']} day{'s' if along['day'] != 1 else ''}"
+    if along["planned"] and along["day"] > along["planned"]:
+        return f"{along['planned']}-day plan is over"
     return f"day {along['day']} of {along['planned']}" if along["planned"] else f"day {along['day']}"
 
 
 def has_problem_under(problems: Sequence[Mapping[str, Any]], path: str) -> bool:
     """Whether a problem lies in a part of the form that might be folded away."""
     return any(str(problem["field"]).startswith(path) for problem in problems)
+
+
+def weight_shares(arms: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Arm -> its share of the users who take part; weights need not add up to 1."""
+    total = sum(arm["weight"] for arm in arms) or 1.0
+    return {str(arm["key"]): arm["weight"] / total for arm in arms}
+
+
+def chosen_params(params: Mapping[str, Any] | None, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parameters that differ from the strategy's defaults."""
+    described = (schema or {}).get("properties", {})
+    return {
+        name: value
+        for name, value in (params or {}).items()
+        if "default" not in described.get(name, {}) or described[name]["default"] != value
+    }
 
 
 def audience_text(audience: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from reclift.web import charts
 from reclift.web import format as fmt
 
 from . import present
-from .backend import Invalid, NotFound, Refused, backend
+from .backend import Invalid, NotFound, Problem, Refused, backend
 from .frame import Answer, actor, done, manager_only, refused
 
 DONE = {
@@ -45,16 +45,28 @@ def experiment_page(key: str) -> Answer:
     colours = present.arm_colours(experiment["arms"])
     history = backend().audit(f"experiment:{key}")
     figures: dict[str, charts.Figure] = {}
+    attribute = request.args.get("segment", "").strip()
+    segments, problems = _segments(key, attribute) if report and attribute else ([], [])
     if report:
         colours = present.arm_colours(report["arms"]) | colours
         figures = charts.report_figures(report, colours, _marks(history))
+        by_segment = charts.segment_forest(segments, colours)
+        figures |= {"segments": by_segment} if by_segment else {}
     return render_template(
         "pages/experiment.html", experiment=experiment, report=report, colours=colours, history=history,
         figures=figures, figures_json=script_json(figures), actions=actions(experiment),
         metrics={m["key"]: m for m in backend().metrics()},
         strategies={s["key"]: s for s in backend().strategies()},
-        call=present.CALLS.get(report["decision"]["call"], ("", "undecided")) if report else None,
+        attribute=attribute, segments=segments, problems=problems,
+        verdict=present.verdict(report["decision"]) if report else None,
     )  # fmt: skip
+
+
+def _segments(key: str, attribute: str) -> tuple[list[dict[str, Any]], list[Problem]]:
+    try:
+        return backend().segments(key, attribute), []
+    except Invalid as error:
+        return [], error.problems
 
 
 def _marks(history: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -30,6 +30,11 @@ WORDS: dict[str, Word] = {
         "A wider interval that stays honest however often one looks, and whenever one stops.",
         "It is an asymptotic confidence sequence. Stop early on this one, not on the thick one.",
     ),
+    "detectable": Word(
+        "Detectable lift",
+        "The smallest true lift that this much data would find four times in five.",
+        "What lies inside the pale band can be there and not show yet; it narrows as users come in.",
+    ),
     "p_value": Word(
         "p",
         "How often chance alone would show a difference at least this large, if there was none.",

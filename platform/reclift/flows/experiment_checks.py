@@ -1,0 +1,62 @@
+"""What is wrong with an experiment in the light of what is stored and installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reclift.domain.problem import Problem
+from reclift.storage.tables import ExperimentRow, MetricRow, Placement
+from reclift.strategy import Registry, StrategyError, parse_parameters
+
+
+def override_problems(row: ExperimentRow, fields: Mapping[str, Any]) -> list[Problem]:
+    """Overrides that are kept, or sent without arms, must still name arms that there are."""
+    if "overrides" in fields and "arms" in fields:
+        return []  # checked together already
+    overrides = fields.get("overrides", row.overrides)
+    arms = {arm["key"] for arm in fields["arms"]} if "arms" in fields else {arm.key for arm in row.arms}
+    return [
+        Problem(f"overrides.{unit}", arm, f"must be an arm: {', '.join(sorted(arms))}")
+        for unit, arm in overrides.items()
+        if arm not in arms
+    ]
+
+
+def reference_problems(session: Session, registry: Registry | None, fields: Mapping[str, Any]) -> list[Problem]:
+    """What the fields name but does not exist: placement, strategies with their parameters, metrics."""
+    problems = []
+    placement = fields.get("placement")
+    if placement and session.get(Placement, placement) is None:
+        known = ", ".join(session.scalars(select(Placement.key).order_by(Placement.key)))
+        problems.append(Problem("placement", placement, f"must be a placement; there are {known}"))
+    for index, arm in enumerate(fields.get("arms") or ()):
+        if registry is None or not isinstance(arm, Mapping) or not isinstance(arm.get("strategy"), str):
+            continue
+        place = f"arms.{index}"
+        if arm["strategy"] not in registry:
+            problems.append(
+                Problem(
+                    f"{place}.strategy", arm["strategy"], f"must be installed; there are {', '.join(registry.keys())}"
+                )
+            )
+            continue
+        try:
+            parse_parameters(arm["strategy"], registry.get(arm["strategy"]), arm.get("params") or {})
+        except StrategyError as error:
+            problems.append(Problem(f"{place}.params", arm.get("params"), str(error)))
+    metrics = fields.get("metrics") or {}
+    if isinstance(metrics, Mapping):
+        known_metrics = set(session.scalars(select(MetricRow.key)))
+        named = [("metrics.primary", metrics.get("primary"))]
+        for role in ("secondary", "guardrails"):
+            named += [(f"metrics.{role}", key) for key in metrics.get(role) or ()]
+        problems += [
+            Problem(field, key, f"must be a metric; there are {', '.join(sorted(known_metrics))}")
+            for field, key in named
+            if key is not None and key not in known_metrics
+        ]
+    return problems

@@ -1,0 +1,130 @@
+"""The routes for people and automation: what each does, takes and answers."""
+
+from __future__ import annotations
+
+from reclift.web.api.openapi.parts import Json, in_path, in_query, key, operation, text, whole
+
+_PLACEMENT = in_path("key", key("The placement's key."))
+
+
+def _limit(most: int) -> Json:
+    return in_query("limit", whole("How many.", minimum=1, maximum=1_000, default=most))
+
+
+def _id(name: str, about: str) -> Json:
+    return in_path(name, whole(about, minimum=1, maximum=2**31 - 1))
+
+
+CONFIGURATION: dict[str, dict[str, Json]] = {
+    "/api/v1/metrics": {
+        "get": operation("List metrics", "Built-in ones and yours.", {200: ("Metrics.", "MetricList")}, refusals=[503]),
+        "post": operation(
+            "Add a metric",
+            "A definition never changes afterwards: reports would not mean what they meant.",
+            {201: ("Added.", "Metric")},
+            body="MetricRequest",
+            refusals=[409, 503],
+        ),
+    },
+    "/api/v1/placements": {
+        "get": operation("List placements", "By key.", {200: ("Placements.", "PlacementList")}, refusals=[503])
+    },
+    "/api/v1/placements/{key}": {
+        "get": operation(
+            "Read a placement",
+            "As stored.",
+            {200: ("The placement.", "Placement")},
+            parameters=[_PLACEMENT],
+            refusals=[404, 503],
+        ),
+        "put": operation(
+            "Make or change a placement",
+            "Trains what it needs.",
+            {200: ("The placement.", "Placement")},
+            body="PlacementRequest",
+            parameters=[_PLACEMENT],
+            refusals=[503],
+        ),
+    },
+    "/api/v1/strategies": {
+        "get": operation("List strategies", "With the schema of their parameters.", {200: ("All.", "StrategyList")})
+    },
+}
+
+OPERATIONS: dict[str, dict[str, Json]] = {
+    "/api/v1/models": {
+        "get": operation(
+            "List models",
+            "Newest first.",
+            {200: ("Models.", "ModelList")},
+            parameters=[in_query("strategy", text("Only of this strategy."))],
+            refusals=[422, 503],
+        ),
+        "post": operation(
+            "Train a model",
+            "Asks the worker; the new version answers when it is sound.",
+            {202: ("Asked for.", "Job")},
+            body="TrainRequest",
+            refusals=[503],
+        ),
+    },
+    "/api/v1/models/{model_id}/activate": {
+        "post": operation(
+            "Let a model answer",
+            "In place of the active one of the same strategy and parameters: roll back, or forward.",
+            {200: ("The model.", "Model")},
+            parameters=[_id("model_id", "The model's id.")],
+            refusals=[404, 409, 503],
+        )
+    },
+    "/api/v1/jobs": {
+        "get": operation(
+            "List jobs",
+            "Newest first.",
+            {200: ("Jobs.", "JobList")},
+            parameters=[_limit(100)],
+            refusals=[422, 503],
+        )
+    },
+    "/api/v1/jobs/{job_id}": {
+        "get": operation(
+            "Read a job",
+            "How far it is, and how it ended.",
+            {200: ("The job.", "Job")},
+            parameters=[_id("job_id", "The job's id.")],
+            refusals=[404, 503],
+        )
+    },
+    "/api/v1/keys": {
+        "get": operation("List API keys", "Without secrets.", {200: ("Keys.", "KeyList")}, refusals=[503]),
+        "post": operation(
+            "Make an API key",
+            "The answer is the only place that ever shows it.",
+            {201: ("Made.", "NewKey")},
+            body="KeyRequest",
+            refusals=[503],
+        ),
+    },
+    "/api/v1/keys/{key_id}": {
+        "delete": operation(
+            "Revoke an API key",
+            "For good; every process refuses it within about a second.",
+            {204: ("Revoked.", None)},
+            parameters=[_id("key_id", "The key's id.")],
+            refusals=[404, 503],
+        )
+    },
+    "/api/v1/audit": {
+        "get": operation(
+            "Read the audit log",
+            "Who changed what, newest first.",
+            {200: ("Changes.", "AuditList")},
+            parameters=[
+                in_query("kind", text("Only of this kind of thing.", examples=["experiment"])),
+                in_query("subject", text("Only of this thing.", examples=["home-recs"])),
+                _limit(200),
+            ],
+            refusals=[422, 503],
+        )
+    },
+}

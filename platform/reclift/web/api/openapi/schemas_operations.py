@@ -1,0 +1,195 @@
+"""Metrics, placements, strategies, models, jobs, keys and the audit log."""
+
+from __future__ import annotations
+
+from reclift.web.api.openapi.parts import (
+    Json,
+    anything,
+    choice,
+    closed,
+    flag,
+    key,
+    listing,
+    many,
+    maybe,
+    number,
+    obj,
+    ref,
+    text,
+    when,
+    whole,
+)
+
+_STAMP = "2026-05-01T12:00:00.000Z"
+_SOURCE = {
+    "event": text("An event type, or `impression` for lists shown.", minLength=1, maxLength=64),
+    "value": choice("What is added up; the last two only of impressions.", "count", "value", "latency_ms", "fallback"),
+    "attributed": flag("Only events that carry the recommendation id of this experiment and arm."),
+    "where": anything("Property -> value that an event must have."),
+}
+_METRIC: dict[str, Json] = {
+    "key": key("Its name; a definition never changes."),
+    "name": text("For people."),
+    "kind": choice("How a unit's events become its number.", "proportion", "count", "sum", "ratio", "retention"),
+    "numerator": ref("MetricSource"),
+    "denominator": maybe(ref("MetricSource")),
+    "window_hours": maybe(number("Only events so long after the exposure; null: no end.", minimum=0.001)),
+    "cap": maybe(number("A unit counts for at most this.", minimum=0)),
+    "cap_percentile": maybe(number("The same at a percentile of the units.", minimum=0.5, maximum=1)),
+    "minimum": whole("Of a proportion: how many events make a 1.", minimum=1),
+    "after_hours": number("Of retention: how long after exposure the return begins.", minimum=0),
+    "direction": choice("Which way is better.", "increase", "decrease"),
+    "margin": number("Of a guardrail: the relative worsening that is tolerated.", minimum=0, maximum=1),
+    "format": choice("How people read it.", "percent", "number", "money", "ms"),
+    "description": text("For people."),
+}
+_WISHES = {
+    "key": "wishes",
+    "name": "Wishes",
+    "kind": "proportion",
+    "numerator": {"event": "wish"},
+    "window_hours": 24,
+    "format": "percent",
+}
+_PLACEMENT: dict[str, Json] = {
+    "key": key("Its name."),
+    "name": text("For people.", maxLength=200),
+    "strategy": text("What answers when no experiment decides."),
+    "params": anything("Its parameters."),
+    "fallback": many({"type": "string"}, "Strategies that fill up a short list, in this order."),
+    "seen": choice("What is not shown again.", "bought", "interacted", "none"),
+}
+_HOME = {
+    "key": "home",
+    "name": "Home page",
+    "strategy": "popularity",
+    "params": {},
+    "fallback": ["popularity"],
+    "seen": "bought",
+}
+
+
+SCHEMAS: dict[str, Json] = {
+    "MetricSource": closed("Which facts are counted.", _SOURCE, required=["event"], example={"event": "click"}),
+    "MetricRequest": closed("A new metric.", _METRIC, required=["key", "kind", "numerator"], example=_WISHES),
+    "Metric": obj("A metric with every default filled in.", _METRIC),
+    "PlacementRequest": closed(
+        "A placement to make or change; what is not sent stays as it is.",
+        {**_PLACEMENT, **{name: {"description": "Ignored."} for name in ("created_at", "updated_at")}},
+        example={"strategy": "popularity", "fallback": ["popularity"], "seen": "bought"},
+    ),
+    "Placement": obj(
+        "A place in the shop that shows recommendations.",
+        {**_PLACEMENT, "created_at": when("Made."), "updated_at": when("Changed last.")},
+        example={**_HOME, "created_at": _STAMP, "updated_at": _STAMP},
+    ),
+    "Strategy": obj(
+        "A strategy that is installed.",
+        {
+            "strategy": text("Its key."),
+            "title": text("For people."),
+            "summary": text("When to choose it."),
+            "error": maybe(text("Why it cannot be used; null: it can.")),
+            "params": maybe(anything("JSON Schema of its parameters.")),
+        },
+    ),
+    "TrainRequest": closed(
+        "A model to train.",
+        {"strategy": text("A strategy that is installed."), "params": maybe(anything("Its parameters."))},
+        required=["strategy"],
+        example={"strategy": "item_cf", "params": {"k": 200}},
+    ),
+    "Model": obj(
+        "One trained version of a strategy with given parameters.",
+        {
+            "id": whole("For `activate`."),
+            "model": text("Name and version.", examples=["item_cf@3"]),
+            "strategy": text("Its strategy."),
+            "version": whole("Counted by strategy.", minimum=1),
+            "params": anything("All parameters."),
+            "fingerprint": text("Tells sets of parameters apart."),
+            "state": choice("Only a ready one can answer.", "training", "ready", "failed", "rejected", "removed"),
+            "active": flag("Whether it answers now."),
+            "created_at": when("Training began."),
+            "trained_at": maybe(when("Training ended.")),
+            "seconds": maybe(number("Training took.")),
+            "data_until": maybe(when("The newest event it learnt from.")),
+            "users": maybe(whole("Users learnt from.")),
+            "items": maybe(whole("Items learnt from.")),
+            "interactions": maybe(whole("Events learnt from.")),
+            "size_bytes": maybe(whole("Of its artifact.")),
+            "metrics": anything("Offline metrics."),
+            "error": maybe(text("Why it is not ready.")),
+        },
+    ),
+    "Job": obj(
+        "Work for the worker.",
+        {
+            "id": whole("Its number."),
+            "task": text("What.", examples=["train"]),
+            "arguments": anything("On what."),
+            "state": choice("How far.", "queued", "running", "done", "failed"),
+            "actor": text("Who asked."),
+            "queued_at": when("Asked for."),
+            "started_at": maybe(when("Begun.")),
+            "finished_at": maybe(when("Ended.")),
+            "seconds": maybe(number("Took.")),
+            "progress": number("Share done.", minimum=0, maximum=1),
+            "message": text("In words."),
+            "error": maybe(text("Why it failed.")),
+        },
+    ),
+    "KeyRequest": closed(
+        "A new API key.",
+        {
+            "name": text("Whose it is.", minLength=1, maxLength=200),
+            "scopes": many(
+                choice("What it may do.", "shop", "replay", "client", "read", "manage"), "At least one.", minItems=1
+            ),
+        },
+        required=["name", "scopes"],
+        example={"name": "Shop server", "scopes": ["shop"]},
+    ),
+    "NewKey": obj(
+        "The key, shown only here: only its digest is kept.",
+        {
+            "id": whole("Its number."),
+            "name": text("As sent."),
+            "scopes": many({"type": "string"}, "As sent."),
+            "key": text("The secret."),
+        },
+        example={"id": 3, "name": "Shop server", "scopes": ["shop"], "key": "rl_…"},
+    ),
+    "Key": obj(
+        "A key without its secret.",
+        {
+            "id": whole("Its number."),
+            "name": text("Whose it is."),
+            "prefix": text("How the secret begins."),
+            "scopes": many({"type": "string"}, "What it may do."),
+            "created_at": when("Made."),
+            "created_by": text("By whom."),
+            "revoked_at": maybe(when("Switched off; null: it works.")),
+        },
+    ),
+    "AuditEntry": obj(
+        "One change. Only what differs is kept of before and after.",
+        {
+            "id": whole("Its number."),
+            "at": when("When."),
+            "actor": text("Who."),
+            "action": text("What."),
+            "kind": text("To what kind of thing."),
+            "subject": text("To which."),
+            "before": maybe(anything("What was.")),
+            "after": maybe(anything("What is.")),
+        },
+    ),
+    "MetricList": listing("metrics", "Metric", "Metrics by key."),
+    "PlacementList": listing("placements", "Placement", "Placements by key."),
+    "StrategyList": listing("strategies", "Strategy", "Strategies by key."),
+    "ModelList": listing("models", "Model", "Models, newest first."),
+    "JobList": listing("jobs", "Job", "Jobs, newest first."),
+    "KeyList": listing("keys", "Key", "Keys, newest first."),
+    "AuditList": listing("audit", "AuditEntry", "Changes, newest first."),
+}

@@ -1,0 +1,248 @@
+"""Reports, health and problem documents. Reports may grow: their objects are open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reclift.web.api.openapi.parts import (
+    Json,
+    anything,
+    choice,
+    flag,
+    many,
+    maybe,
+    number,
+    obj,
+    pair,
+    ref,
+    text,
+    when,
+    whole,
+)
+from reclift.web.problems import KINDS
+
+
+def _open(about: str, properties: dict[str, Json], example: Any = None, required: list[str] | None = None) -> Json:
+    return obj(about, properties, required=required, example=example, additionalProperties=True)
+
+
+_PROBABILITY = {"minimum": 0, "maximum": 1}
+_REASONS = {
+    "type": "object",
+    "description": "Field -> why it could not be computed.",
+    "additionalProperties": ref("Reason"),
+}
+_EXAMPLE = {
+    "experiment": "home-recs",
+    "computed_at": "2026-05-01T12:00:00.000Z",
+    "data_until": "2026-05-01T11:59:58.000Z",
+    "srm": {"observed": [100, 120], "expected": [110.0, 110.0], "p_value": 0.17, "ok": True},
+    "arms": [
+        {"arm": "control", "control": True, "units": 100, "impressions": 900},
+        {"arm": "item-cf", "control": False, "units": 120, "impressions": 1070},
+    ],
+    "metrics": [
+        {
+            "metric": "ctr",
+            "role": "primary",
+            "kind": "ratio",
+            "arms": [
+                {"arm": "control", "units": 100, "mean": 0.031, "std_error": 0.002},
+                {"arm": "item-cf", "units": 120, "mean": 0.035, "std_error": 0.002},
+            ],
+            "comparisons": [
+                {
+                    "arm": "item-cf",
+                    "control": "control",
+                    "lift": 0.12,
+                    "lift_ci": [0.01, 0.23],
+                    "difference": 0.004,
+                    "difference_ci": [0.0003, 0.007],
+                    "p_value": 0.03,
+                    "p_value_adjusted": 0.05,
+                    "ci_level": 0.95,
+                    "sequential": {"p_value": 0.08, "lift_ci": [-0.02, 0.26]},
+                    "bayesian": {"chance_to_win": 0.98, "expected_loss": 0.0002},
+                    "variance_reduction": None,
+                    "warnings": [],
+                }
+            ],
+        }
+    ],
+    "decision": {"call": "keep_running", "because": ["Day 3 of 14 planned."]},
+}
+
+SCHEMAS: dict[str, Json] = {
+    "Reason": obj(
+        "Why a number is missing.",
+        {"code": text("For programs."), "text": text("For people.")},
+        example={"code": "zero_variance", "text": "No unit differs from another in its arm."},
+    ),
+    "Srm": _open(
+        "The sample ratio: whether the arms are as large as planned. Read it first.",
+        {
+            "observed": many({"type": "integer"}, "Units by arm."),
+            "expected": many({"type": "number"}, "Planned units by arm."),
+            "p_value": maybe(number("Of the split being as planned; null: no units.", **_PROBABILITY)),
+            "ok": maybe(flag("false: trust nothing below; null: it cannot be said.")),
+        },
+    ),
+    "Sequential": _open(
+        "The reading that stays valid however often you look.",
+        {"p_value": maybe(number("Always valid.", **_PROBABILITY)), "lift_ci": pair("Always-valid interval.")},
+    ),
+    "Bayesian": _open(
+        "The reading under a stated prior.",
+        {
+            "chance_to_win": maybe(number("That the arm is better than the control.", **_PROBABILITY)),
+            "expected_loss": maybe(number("What choosing it costs if it is worse, relative to the control.")),
+        },
+    ),
+    "Comparison": _open(
+        "One arm against the control. null: cannot be computed, `reasons` says why.",
+        {
+            "arm": text("The arm."),
+            "control": text("The control."),
+            "lift": maybe(number("Relative: 0.12 = +12 %.")),
+            "lift_ci": pair("Of the lift, by the delta method."),
+            "difference": maybe(number("Absolute.")),
+            "difference_ci": pair("Of the difference."),
+            "p_value": maybe(number("Two-sided, of no difference.", **_PROBABILITY)),
+            "p_value_adjusted": maybe(number("Corrected for how many were looked at.", **_PROBABILITY)),
+            "ci_level": number("Of all intervals.", **_PROBABILITY),
+            "sequential": maybe(ref("Sequential")),
+            "bayesian": maybe(ref("Bayesian")),
+            "variance_reduction": maybe(number("Share of the variance that CUPED took away; null: not used.")),
+            "warnings": many({"type": "string"}, "What a reader should know."),
+            "reasons": _REASONS,
+        },
+        required=[
+            *("arm", "control", "lift", "lift_ci", "difference", "difference_ci", "p_value", "p_value_adjusted"),
+            *("ci_level", "sequential", "bayesian", "variance_reduction", "warnings"),
+        ],
+    ),
+    "ReportMetric": _open(
+        "One metric.",
+        {
+            "metric": text("Its key."),
+            "role": choice("Its role.", "primary", "secondary", "guardrail"),
+            "kind": choice("What compares the arms.", "proportion", "mean", "ratio", "quantile"),
+            "arms": many(
+                _open(
+                    "One arm.",
+                    {
+                        "arm": text("The arm."),
+                        "units": whole("Units that count.", minimum=0),
+                        "mean": maybe(number("Mean, share or ratio.")),
+                        "std_error": maybe(number("Its standard error.")),
+                    },
+                ),
+                "Its level in each arm.",
+            ),
+            "comparisons": many(ref("Comparison"), "Each arm against the control."),
+        },
+    ),
+    "Report": _open(
+        "The lift report.",
+        {
+            "experiment": text("Its key."),
+            "computed_at": when("Computed."),
+            "data_until": maybe(when("The newest fact in it; null: none.")),
+            "srm": ref("Srm"),
+            "arms": many(
+                _open(
+                    "An arm.",
+                    {
+                        "arm": text("The arm."),
+                        "control": flag("Whether it is the control."),
+                        "units": whole("Units that met this arm only.", minimum=0),
+                        "impressions": whole("Lists they saw.", minimum=0),
+                    },
+                ),
+                "The arms.",
+            ),
+            "metrics": many(ref("ReportMetric"), "The primary metric first."),
+            "decision": _open(
+                "The verdict, in words.",
+                {
+                    "call": choice("What to do.", "ship", "keep_control", "keep_running", "invalid"),
+                    "because": many({"type": "string"}, "Why."),
+                },
+            ),
+            "trust": many(
+                _open("A check.", {"check": text("Which."), "ok": maybe(flag("Passed.")), "text": text("In words.")}),
+                "Checks that come before any lift.",
+            ),
+            "multi_arm_units": whole("Units that met several arms; left out.", minimum=0),
+            "series": anything("Metric -> cumulative lift by day."),
+            "segments": many(
+                _open(
+                    "Units that share a value.",
+                    {
+                        "attribute": text("The attribute."),
+                        "value": text("Its value."),
+                        "units": whole("How many."),
+                        "metrics": many(ref("ReportMetric"), "The primary metric."),
+                    },
+                ),
+                "With `?segment=`: the primary metric by value.",
+            ),
+        },
+        required=["experiment", "computed_at", "data_until", "srm", "arms", "metrics", "decision"],
+        example=_EXAMPLE,
+    ),
+    "Live": obj("The process answers.", {"status": choice("Always ok.", "ok")}, example={"status": "ok"}),
+    "Ready": obj(
+        "Whether it can serve.",
+        {
+            "status": choice("degraded: decisions go on without the database.", "ok", "degraded"),
+            "database": text("ok, or why it is away."),
+            "plan": obj(
+                "What it decides from.",
+                {
+                    "version": whole("The configuration's version."),
+                    "age_seconds": maybe(number("Since it was known to be the newest.", minimum=0)),
+                },
+            ),
+            "spool_bytes": whole("Waiting on disk.", minimum=0),
+        },
+        example={
+            "status": "ok",
+            "database": "ok",
+            "plan": {"version": 7, "age_seconds": 0.4},
+            "spool_bytes": 0,
+        },
+    ),
+    "NotReady": obj(
+        "It cannot serve yet.",
+        {"status": choice("", "not ready"), "database": text("ok, or why it is away."), "plan": text("Why.")},
+        example={"status": "not ready", "database": "ok", "plan": "the database has not been set up"},
+    ),
+    "FieldError": obj(
+        "One broken rule.",
+        {
+            "field": text("Where, with dots.", examples=["arms.1.weight"]),
+            "value": {"description": "What stood there, shortened."},
+            "rule": text("What would be right."),
+        },
+        example={"field": "user_id", "value": "None", "rule": "must be a string of 1 to 200 characters"},
+    ),
+    "Problem": obj(
+        "An RFC 9457 problem document.",
+        {
+            "type": text("What kind, explained at /docs.", format="uri-reference"),
+            "title": text("The kind in words.", examples=list(KINDS)),
+            "status": whole("The HTTP status.", minimum=400, maximum=599),
+            "detail": text("What is wrong here."),
+            "errors": many(ref("FieldError"), "Each field that breaks a rule."),
+        },
+        required=["type", "title", "status", "detail"],
+        example={
+            "type": "/docs#problem-invalid-request",
+            "title": "Invalid request",
+            "status": 422,
+            "detail": "user_id=None: must be a string of 1 to 200 characters",
+            "errors": [{"field": "user_id", "value": "None", "rule": "must be a string of 1 to 200 characters"}],
+        },
+    ),
+}

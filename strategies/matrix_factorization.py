@@ -30,7 +30,7 @@ class MatrixFactorizationParameters(Parameters):
         1.0, gt=0, le=1000, description="ranking: confidence in an interaction of weight w is 1 + alpha * w"
     )
     regularization: float = Field(
-        0.07,
+        0.075,
         gt=0,
         lt=1,
         description="ranking: patterns weaker than this share of the strongest one in the data are taken for noise",

@@ -16,6 +16,7 @@ from reclift.web import problems
 from reclift.web.api.docs import docs
 from reclift.web.api.health import health
 from reclift.web.api.manage import manage
+from reclift.web.api.ofrep import ofrep
 from reclift.web.api.reports import reports
 from reclift.web.api.sdks import sdks
 from reclift.web.api.shop import shop
@@ -59,7 +60,7 @@ def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> 
     app.session_interface = _PeopleSessions()
     app.extensions["reclift"] = Extension(runtime, PlatformPages(runtime))
     problems.install(app)
-    for blueprint in (shop, manage, traffic, reports, sdks, health, docs):
+    for blueprint in (shop, manage, traffic, reports, sdks, ofrep, health, docs):
         app.register_blueprint(blueprint)
     init_pages(app)
     limiter = Limiter(get_remote_address, app=app, default_limits=[])

@@ -51,11 +51,14 @@ def runtime() -> Runtime:
 def bearer() -> Key | None:
     """The API key that was sent, if any; 401 when it is not a valid one."""
     header: str = request.environ.get("HTTP_AUTHORIZATION", "")
-    if not header:
-        return None
-    kind, _, secret = header.partition(" ")
-    if kind.lower() != "bearer" or not secret:
-        raise NotAllowed(401, "the Authorization header must be `Bearer KEY`", ', error="invalid_request"')
+    if header:
+        kind, _, secret = header.partition(" ")
+        if kind.lower() != "bearer" or not secret:
+            raise NotAllowed(401, "the Authorization header must be `Bearer KEY`", ', error="invalid_request"')
+    else:
+        secret = request.environ.get("HTTP_X_API_KEY", "")  # how some SDKs send it
+        if not secret:
+            return None
     key = runtime().live.current.keys.get(digest(secret.strip()))
     if key is None:
         raise NotAllowed(401, "this API key is unknown or revoked", ', error="invalid_token"')

@@ -58,6 +58,16 @@ class Settings(BaseSettings):
     max_clock_skew_seconds: float = Field(
         300.0, ge=0, description="Client timestamps further ahead than this are clamped to the time of arrival."
     )
+    stream_fsync: Literal["always", "everysec", "unchecked"] = Field(
+        "always",
+        description="The weakest `appendfsync` of Redis that counts as durable for events; `unchecked`: you answer for "
+        "it, where Redis may not be asked. A weaker Redis takes no events: they go to the database.",
+    )
+    stream_max_bytes: int = Field(
+        500_000_000,
+        ge=1_000_000,
+        description="Most bytes of events that wait in Redis; beyond it they go to the database.",
+    )
     report_every_seconds: int = Field(300, ge=5, description="How often reports of running experiments are recomputed.")
     train_every_hours: float = Field(24.0, gt=0, description="How often strategies in use are trained anew.")
     keep_models: int = Field(5, ge=1, description="Versions kept for each strategy and parameters; older are removed.")

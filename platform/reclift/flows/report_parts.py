@@ -68,7 +68,7 @@ def trust(
                 {
                     "check": "outliers",
                     "ok": largest / total <= OUTLIER_SHARE or units < 100,
-                    "text": f"the largest unit has {largest / total:.1%} of all {primary.name}",
+                    "text": f"the largest unit makes {largest / total:.1%} of the total behind {primary.name}",
                 }
             )
     return checks

@@ -52,7 +52,8 @@ def parse_experiment(
     metrics` (and `note, planned_days, analysis` if sent), with defaults where nothing was sent. Arms are dicts of
     `key, strategy, params, weight, control, model`; metrics a dict of `primary, secondary, guardrails`, `primary` being
     `None` where no metrics were sent. Weights stay as they are (the plan normalises them). With `partial` (a PATCH)
-    only what was sent is in it and nothing is required. With `groups`, the saved groups that conditions name must exist.
+    only what was sent is in it and nothing is required. With `groups`, the saved groups that conditions name must
+    exist.
     """
     if not isinstance(payload, Mapping):
         return {}, [Problem("body", payload, "must be a JSON object")]

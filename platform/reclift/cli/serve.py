@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import click
 import structlog
@@ -80,6 +79,7 @@ class EmbeddedWorker:
         """Nothing starts before `start`."""
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start the child and watch it."""
@@ -89,7 +89,7 @@ class EmbeddedWorker:
     def _spawn(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "reclift", "worker", "--beat", "--concurrency", "2"],
-            env={**os.environ, "RECLIFT_PARENT": str(os.getpid())},
+            env={**os.environ, "RECLIFT_PARENT": str(os.getpid())},  # it ends when this process is gone
             stdin=subprocess.DEVNULL,
         )
 
@@ -102,14 +102,16 @@ class EmbeddedWorker:
             if self._ending.is_set():
                 return
             log.error("worker_ended", code=code)
-            time.sleep(_RESTART_SECONDS)
-            if not self._ending.is_set():
-                self._spawn()
+            self._ending.wait(_RESTART_SECONDS)
+            with self._lock:
+                if not self._ending.is_set():
+                    self._spawn()
 
     def stop(self) -> None:
         """End the child, firmly if it does not listen."""
-        self._ending.set()
-        process = self._process
+        with self._lock:  # the watcher may be about to start another
+            self._ending.set()
+            process = self._process
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGTERM)

@@ -77,7 +77,7 @@ def make_app(settings: Settings) -> Celery:
         "reports": float(settings.report_every_seconds),
         "ramps": 30.0,
         "training": 60.0,
-        "sweep": 15.0,
+        "sweep": 10.0,
         "housekeeping": 3600.0,
     }
     app.conf.beat_schedule = {

@@ -59,8 +59,8 @@ def embedded(slow: Slow) -> Iterator[Server]:
 
 
 def test_the_embedded_worker_trains_reports_and_is_replaced_when_it_is_killed(embedded: Server, slow: Slow) -> None:
-    shop = embedded.run("create-key", "shop", "--scope", "shop")
-    manage = embedded.run("create-key", "people", "--scope", "manage", "--scope", "read")
+    shop = embedded.make_key("shop")
+    manage = embedded.make_key("manage", "read")
     the_main_road(embedded, shop, manage, ("popularity", "item_cf"))
 
     def kill_worker(pid: int) -> None:
@@ -97,8 +97,8 @@ def production(slow: Slow, postgres_database: str, redis_url: str) -> Iterator[S
 def test_production_processes_do_the_same_and_survive_their_worker(
     production: Server, slow: Slow, postgres_database: str
 ) -> None:
-    shop = production.run("create-key", "shop", "--scope", "shop")
-    manage = production.run("create-key", "people", "--scope", "manage", "--scope", "read")
+    shop = production.make_key("shop")
+    manage = production.make_key("manage", "read")
     with ExitStack() as stack:
 
         def start(*arguments: str) -> Process:

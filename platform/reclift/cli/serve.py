@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import click
 import structlog
@@ -82,7 +81,8 @@ class EmbeddedWorker:
         """Nothing starts before `start`."""
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
-        self._environment = dict(os.environ)
+        self._lock = threading.Lock()
+        self._environment = {**os.environ, "RECLIFT_PARENT": str(os.getpid())}  # it ends when this process is gone
 
     def start(self) -> None:
         """Start the child and watch it."""
@@ -105,14 +105,16 @@ class EmbeddedWorker:
             if self._ending.is_set():
                 return
             log.error("worker_ended", code=code)
-            time.sleep(_RESTART_SECONDS)
-            if not self._ending.is_set():
-                self._spawn()
+            self._ending.wait(_RESTART_SECONDS)
+            with self._lock:
+                if not self._ending.is_set():
+                    self._spawn()
 
     def stop(self) -> None:
         """End the child, firmly if it does not listen."""
-        self._ending.set()
-        process = self._process
+        with self._lock:  # the watcher may be about to start another
+            self._ending.set()
+            process = self._process
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGTERM)

@@ -299,7 +299,7 @@ def test_parts_of_a_layer_do_not_overlap_and_are_used_again(here: Runtime) -> No
     start(here, "other", layer="m", traffic=0.9)
     assert (slot(here, "a"), slot(here, "b"), slot(here, "other")) == ([0, 0.3], [0.3, 0.6], [0, 0.9])
     create(here, "c", layer="l", traffic=0.5)
-    with pytest.raises(Conflict, match=r"0.5 does not fit into layer 'l'; free: 0.6-1; held by a \(0-0.3\), b"):
+    with pytest.raises(Conflict, match=r"layer 'l' has no room for 0.5 .* 0.4 is free, .* held by a \(0 to 0.3\), b"):
         act(here, "start", "c")
     act(here, "pause", "a")
     with pytest.raises(Conflict):
@@ -334,6 +334,6 @@ def test_growing_moves_nobody_who_is_in(here: Runtime) -> None:
     start(here, "b", layer="l", traffic=0.4)
     change(here, "a", traffic=0.6)
     assert inside() == grown
-    with pytest.raises(Conflict, match=r"needs 0 to 0.7 of layer 'l', but only up to 0.6 is free"):
+    with pytest.raises(Conflict, match=r"'a' holds 0 to 0.6 of layer 'l' and can be raised to 0.6 at most"):
         change(here, "a", traffic=0.7)
     assert view(here, "a")["traffic"] == 0.6

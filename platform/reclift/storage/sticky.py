@@ -119,6 +119,7 @@ class Sticky:
         self._capacity = capacity
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
+        self._rest_until = 0.0
 
     def get(self, unit: str, phases: Phases) -> dict[str, str]:
         """Experiment -> arm met. Never raises: without a database the unit is bucketed as if it were new."""
@@ -129,15 +130,24 @@ class Sticky:
             known = self._shared.get(unit)
             complete = True
             if known is None:
-                try:
-                    known = self._load(unit)
-                except SQLAlchemyError as error:
-                    log.warning("sticky_unavailable", reason=str(error).splitlines()[0])
+                known = self._from_database(unit)
+                if known is None:
                     known, complete = (entry.met, entry.complete) if entry is not None else ({}, False)
                 else:
                     self._shared.put(unit, known)
             entry = self._keep(unit, known, complete)
         return {key: entry.met[mark] for key, phase in phases.items() if (mark := f"{key}:{phase}") in entry.met}
+
+    def _from_database(self, unit: str) -> dict[str, str] | None:
+        """None: the database is away. Then nobody waits for it again before a second has passed."""
+        if time.monotonic() < self._rest_until:
+            return None
+        try:
+            return self._load(unit)
+        except SQLAlchemyError as error:
+            self._rest_until = time.monotonic() + 1.0
+            log.warning("sticky_unavailable", reason=str(error).splitlines()[0])
+            return None
 
     def _load(self, unit: str) -> dict[str, str]:
         query = (

@@ -281,20 +281,24 @@ def act(
 
 def warnings(session: Session, row: ExperimentRow) -> list[str]:
     """What people should know before they start it, though it is allowed."""
+    if row.kind == holdouts.KIND:
+        return []
     others = session.scalars(
         select(ExperimentRow.key).where(
             ExperimentRow.placement == row.placement,
             ExperimentRow.status == "running",
             ExperimentRow.key != row.key,
             ExperimentRow.source != "imported",
+            ExperimentRow.kind != holdouts.KIND,
             (ExperimentRow.layer != row.layer) | (ExperimentRow.layer.is_(None)),
         )
     ).all()
     if not others:
         return []
+    run, several = ("also runs", "both") if len(others) == 1 else ("also run", "several of them")
     return [
         (
-            f"{', '.join(others)} also run on {row.placement}: a user in several gets the list of the one that started "
+            f"{', '.join(others)} {run} on {row.placement}: a user in {several} gets the list of the one that started "
             "first and counts only there. Put them into one layer to share the users out."
         )
     ]

@@ -321,7 +321,9 @@ def test_no_events_are_no_error(shop: Caller) -> None:
 
 def test_a_large_number_is_no_problem(shop: Caller) -> None:
     body = (
-        b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999999999, '
+        b'{"events": [{"type": "click", "user_id": "u", "value": 1000000000000000.0, '
         b'"properties": {"n": 18446744073709551615}}]}'
     )
     assert orjson.loads(shop("POST", "/events", body).data)["accepted"] == 1
+    too_large = shop("POST", "/events", body.replace(b"1000000000000000.0", b"99999999999999999999")).json
+    assert too_large["rejected"][0]["error"].startswith("value=1e+20: ")

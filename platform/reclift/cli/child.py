@@ -13,7 +13,9 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_PARENT = "RECLIFT_PARENT"
+PARENT = "RECLIFT_PARENT"
+"""The variable by which a process tells its child who it is (the worker reads it too, see `reclift.worker`)."""
+
 _RESTART_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _END_SECONDS = 10.0
@@ -27,6 +29,8 @@ class ChildProcess:
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
+        self._lock = threading.Lock()
+        self._environment = {**os.environ, PARENT: str(os.getpid())}  # it ends when this process is gone
 
     def start(self) -> None:
         """Start the child and watch it."""
@@ -35,9 +39,7 @@ class ChildProcess:
 
     def _spawn(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 (our own command, with words of the code)
-            [sys.executable, "-m", "reclift", *self._arguments],
-            env={**os.environ, _PARENT: str(os.getpid())},
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "reclift", *self._arguments], env=self._environment, stdin=subprocess.DEVNULL
         )
 
     def _watch(self) -> None:
@@ -49,14 +51,16 @@ class ChildProcess:
             if self._ending.is_set():
                 return
             log.error("child_ended", command=self._arguments[0], code=code)
-            time.sleep(_RESTART_SECONDS)
-            if not self._ending.is_set():
-                self._spawn()
+            self._ending.wait(_RESTART_SECONDS)
+            with self._lock:
+                if not self._ending.is_set():
+                    self._spawn()
 
     def stop(self) -> None:
         """End the child, firmly if it does not listen."""
-        self._ending.set()
-        process = self._process
+        with self._lock:  # the watcher may be about to start another
+            self._ending.set()
+            process = self._process
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGTERM)
@@ -69,7 +73,7 @@ class ChildProcess:
 
 def end_with_parent() -> None:
     """In a child: end in good order when the parent is gone. A parent that was killed cannot say so itself."""
-    parent = os.environ.pop(_PARENT, None)
+    parent = os.environ.get(PARENT)
     if parent is None:
         return
 

@@ -31,7 +31,6 @@ def worker(concurrency: int, with_beat: bool, drain: bool) -> None:
     from reclift.worker import make_app
 
     settings = load_settings()
-    end_with_parent()
     child = ChildProcess("drain") if drain and not settings.embedded else None
     arguments = [
         "worker",

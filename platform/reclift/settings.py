@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         ge=1_000_000,
         description="Most bytes of events that wait in Redis; beyond it they go to the database.",
     )
+    stream_claim_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A batch of events that a drain took from Redis and has not finished after so long is handed to "
+        "another one.",
+    )
     report_every_seconds: int = Field(300, ge=5, description="How often reports of running experiments are recomputed.")
     train_every_hours: float = Field(24.0, gt=0, description="How often strategies in use are trained anew.")
     keep_models: int = Field(5, ge=1, description="Versions kept for each strategy and parameters; older are removed.")

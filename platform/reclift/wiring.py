@@ -145,7 +145,8 @@ class Runtime:
         if not self.settings.redis_url:
             return None
         client = Redis.from_url(self.settings.redis_url, socket_timeout=10, socket_connect_timeout=3)
-        return StreamDrain(StreamReader(client), Burying(self.database, self.direct, "stream"))
+        reader = StreamReader(client, idle_ms=round(self.settings.stream_claim_seconds * 1_000))
+        return StreamDrain(reader, Burying(self.database, self.direct, "stream"))
 
     def close(self) -> None:
         """End the threads and let connections go."""

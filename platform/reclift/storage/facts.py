@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_
+from sqlalchemy import Connection, Table, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
+from reclift.storage.bulk import copy_column, copy_new, is_worth
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 
@@ -21,6 +22,11 @@ class Receipt:
     duplicates: int | None = None
 
 
+def _table(mapped: Any) -> Table:
+    table: Table = mapped.__table__
+    return table
+
+
 def _insert(connection: Connection, table: Any) -> Any:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
@@ -30,6 +36,8 @@ def _add(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) 
     """Insert what is new; returns how many rows that was."""
     if not rows:
         return 0
+    if is_worth(connection, len(rows)):
+        return copy_new(connection, _table(table), rows)
     keys = list(table.__table__.primary_key)
     # The new rows' keys are counted, since PostgreSQL's driver gives no row count of many rows at once.
     statement = _insert(connection, table).on_conflict_do_nothing().returning(*keys)
@@ -47,19 +55,30 @@ def write_facts(connection: Connection, facts: Facts) -> Receipt:
     events = _add(connection, EventRow, facts.events)
     impressions = _add(connection, ImpressionRow, facts.impressions)
     if facts.exposures:
-        statement = _insert(connection, ExposureRow)
-        # The earliest exposure wins, in whatever order they arrive; ties keep what is there.
-        earlier = statement.on_conflict_do_update(
-            index_elements=["experiment", "phase", "unit_id", "arm"],
-            set_={name: statement.excluded[name] for name in ("at", "source", "attributes")},
-            where=or_(ExposureRow.at > statement.excluded.at),
-        )
-        connection.execute(earlier, _earliest(facts.exposures))
+        _add_exposures(connection, _earliest(facts.exposures))
     units = {row["unit_id"] for rows in (facts.events, facts.impressions, facts.exposures) for row in rows}
-    if units:
+    if is_worth(connection, len(units)):
+        copy_column(connection, _table(DirtyUnit), "unit_id", sorted(units))
+    elif units:
         connection.execute(insert(DirtyUnit), [{"unit_id": unit} for unit in sorted(units)])
     duplicates = len(facts.events) - events + len(facts.impressions) - impressions
     return Receipt(events + impressions + len(facts.exposures), duplicates)
+
+
+def _add_exposures(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The earliest exposure wins, in whatever order they arrive; ties keep what is there."""
+    changed = ("at", "source", "attributes")
+    if is_worth(connection, len(rows)):
+        values = ", ".join(f"{name} = excluded.{name}" for name in changed)
+        copy_new(connection, _table(ExposureRow), rows, f"DO UPDATE SET {values} WHERE exposures.at > excluded.at")
+        return
+    statement = _insert(connection, ExposureRow)
+    earlier = statement.on_conflict_do_update(
+        index_elements=["experiment", "phase", "unit_id", "arm"],
+        set_={name: statement.excluded[name] for name in changed},
+        where=or_(ExposureRow.at > statement.excluded.at),
+    )
+    connection.execute(earlier, rows)
 
 
 def _earliest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import func, select
 
@@ -49,7 +49,7 @@ class Shop:
         self.refused = 0
         self.problems: list[str] = []
 
-    def __enter__(self) -> Shop:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

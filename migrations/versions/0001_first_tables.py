@@ -359,6 +359,7 @@ def upgrade() -> None:
         sa.Column("updated_at", Time, nullable=False),
         sa.Column("started_at", Time, nullable=True),
         sa.Column("stopped_at", Time, nullable=True),
+        sa.Column("settled_at", Time, nullable=True),
         sa.CheckConstraint(
             "status IN ('draft', 'running', 'paused', 'stopped', 'archived')", name=op.f("ck_experiments_status_known")
         ),

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     report_every_seconds: int = Field(300, ge=5, description="How often reports of running experiments are recomputed.")
     train_every_hours: float = Field(24.0, gt=0, description="How often strategies in use are trained anew.")
     keep_models: int = Field(5, ge=1, description="Versions kept for each strategy and parameters; older are removed.")
+    keep_facts_days: int = Field(
+        0,
+        ge=0,
+        description="Events and impressions older than this are dropped, unless an experiment still needs them; "
+        "totals and reports stay. 0: kept for good.",
+    )
     keep_reports: int = Field(50, ge=1, description="Computed reports kept for each experiment and phase.")
     session_hours: float = Field(12.0, gt=0, description="How long a sign-in lasts without activity.")
     secure_cookies: bool = Field(

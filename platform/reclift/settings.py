@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     secret_key: str = Field(
         "", description="Signs sessions and preview links. Empty: made once and kept in the data folder."
     )
+    pseudonym_key: str = Field(
+        "",
+        pattern=r"^$|^.{16,}$",
+        description="Keep user ids only as a hash with this key (at least 16 characters). Set it before the first "
+        "event and never change it: people would become strangers. Empty: ids are kept as they come.",
+    )
     environment: str = Field(
         "", description="A word for the top bar that tells installations apart (Demo, Staging, …)."
     )

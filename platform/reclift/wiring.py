@@ -11,6 +11,7 @@ import structlog
 from celery import Celery
 from redis import Redis
 
+from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import jobs
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.dead_letters import Burying
@@ -93,6 +94,7 @@ class Runtime:
     artifacts: Artifacts
     queue: jobs.Queue
     live: Live
+    pseudonyms: Pseudonyms
     event_log: EventLog
     spool: SpoolSink
     direct: DatabaseSink
@@ -162,6 +164,7 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
     """Put everything together. Tests give their own registry or queue."""
     database = Database(settings.sqlalchemy_url, pool_size=max(10, settings.threads))
     registry = registry or Registry.installed()
+    pseudonyms = Pseudonyms(settings.pseudonym_key)
     artifacts = FolderArtifacts(settings.models_dir)
     direct = DatabaseSink(database)
     spool = SpoolSink(settings.spool_dir)
@@ -188,7 +191,8 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         registry=registry,
         artifacts=artifacts,
         queue=queue or CeleryQueue(build_celery(settings)),
-        live=Live(database, registry, artifacts, poll_seconds=settings.plan_poll_seconds),
+        live=Live(database, registry, artifacts, poll_seconds=settings.plan_poll_seconds, pseudonyms=pseudonyms),
+        pseudonyms=pseudonyms,
         event_log=event_log,
         spool=spool,
         direct=direct,

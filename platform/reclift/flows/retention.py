@@ -41,7 +41,8 @@ class Dropped(NamedTuple):
 def drop_old(database: Database, keep_days: int, *, portion: int = PORTION) -> Dropped:
     """Settle what ended long ago, then drop facts older than `keep_days` that nobody needs.
 
-    All marks must have been rolled up. Safe to interrupt and to run again: an experiment is settled, in a transaction of its own, before any fact goes.
+    All marks must have been rolled up. Safe to interrupt and to run again: an experiment is settled, in a
+    transaction of its own, before any fact goes.
     """
     with database.write() as session:
         edge, settled = _settle(session, now_micros_before(keep_days))

@@ -53,6 +53,13 @@ def features(client_key: str) -> Response:
         raise Refused(
             404, "Not found", "there is no client key like this; make one: reclift create-key NAME --scope client"
         )
+    if serving.pseudonyms:
+        raise Refused(
+            409,
+            "Not possible with pseudonyms",
+            "units are bucketed by pseudonyms, which an SDK cannot compute without the key; "
+            "ask /assign or OFREP, which answer the same arm for every user",
+        )
     body, tag = _payload.of(serving)
     response = Response(body, mimetype="application/json")
     response.set_etag(tag)

@@ -266,7 +266,7 @@ def add_alias(user_id: str) -> Response:
     user_id = identifier({"user_id": user_id}, "user_id")
     here = runtime()
     with here.database.write() as session:
-        added = catalogue.add_alias(session, user_id, alias)
+        added = catalogue.add_alias(session, here.pseudonyms(user_id), here.pseudonyms(alias))
     here.live.refresh()
     if added:
         here.sticky.renew(here.live.current.canonical(user_id))  # the alias may have met arms that are now theirs

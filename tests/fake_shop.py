@@ -96,9 +96,8 @@ def shop(empty: bool = False) -> dict[str, list[Any]]:
         ],
         "items": items, "events": events, "jobs": jobs,
         "keys": [{"id": "1", "name": "web shop", "prefix": "rk_1ab", "scopes": ["serve", "events"],
-                  "created_by": "mia@shop.example", "created_at": _ago(days=20), "last_used_at": _ago(minutes=1),
-                  "revoked_at": None},
+                  "created_by": "mia@shop.example", "created_at": _ago(days=20), "revoked_at": None},
                  {"id": "0", "name": "old import", "prefix": "rk_0cd", "scopes": ["manage"],
-                  "created_by": "mia@shop.example", "created_at": _ago(days=90), "last_used_at": None,
+                  "created_by": "mia@shop.example", "created_at": _ago(days=90),
                   "revoked_at": _ago(days=30)}],
     }  # fmt: skip

@@ -26,14 +26,15 @@ SDK = Path(__file__).parent.parent / "sdk"
 
 
 class _ServerOnly(RecliftServer):
-    """Without its worker: these tests compute no reports, and two cores are few. Redis is named, and never there."""
+    """Without its worker: these tests compute no reports, and two cores are few."""
 
     def command(self) -> list[str]:
         port = str(self.port)
         serve = (
             "from reclift import wiring; from reclift.cli.serve import run_server; "
             "from reclift.settings import load_settings; "
-            f"settings = load_settings(); wiring.configure_logging(settings); run_server(settings, '127.0.0.1', {port}, 1)"
+            "settings = load_settings(); wiring.configure_logging(settings); "
+            f"run_server(settings, '127.0.0.1', {port}, 1)"
         )
         return [self.python, "-c", serve]
 
@@ -66,7 +67,7 @@ class Running:
 
 
 def store_random_experiments(runtime: Runtime, seed: int) -> list[str]:
-    """20 random experiments of the domain's tests (weights, traffic, audiences, layers, testers), stored and running."""
+    """20 random experiments (weights, traffic, audiences, layers, testers) under two holdouts, stored and running."""
     plan = a_plan(random.Random(seed))
     registry, queue = runtime.registry, jobs.NullQueue()
     keys = []

@@ -112,7 +112,9 @@ def _assign(body: Mapping[str, Any]) -> Response:
     if shown is not None:
         forced = preview_decision(serving, shown)
         decisions = [forced if one.experiment == forced.experiment else one for one in decisions]
-    if expose:
+        if experiment is None and forced not in decisions:
+            decisions.append(forced)  # a draft, or paused
+    if expose and shown is None:  # who previews is not in the data, of no experiment
         assign_flow.expose(serving, here.sticky, here.event_log, user_id, decisions, attributes)
     return answer({"user_id": user_id, "assignments": _written.all(serving, decisions)})
 
@@ -266,6 +268,8 @@ def add_alias(user_id: str) -> Response:
     with here.database.write() as session:
         added = catalogue.add_alias(session, user_id, alias)
     here.live.refresh()
+    if added:
+        here.sticky.renew(here.live.current.canonical(user_id))  # the alias may have met arms that are now theirs
     return answer({"user_id": user_id, "alias": alias, "added": added}, 201 if added else 200)
 
 

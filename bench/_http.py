@@ -184,10 +184,8 @@ def compare(port: int, calls: list[Call], *, seconds: float, rounds: int) -> dic
             bares.append(throughput(port, reference, seconds))
             # The reference just before and just after: a busy machine slows all three down.
             ratios.append(2 * rates[-1] / (bares[-1] + bares[-2]))
-        result[call.name] = statistics.median(ratios)
-        print(
-            f"{call.name:40} {statistics.median(rates):8,.0f} requests/s   bare Flask route {statistics.median(bares):8,.0f}"
-            f"   ratio {result[call.name]:.2f}  ({min(ratios):.2f} to {max(ratios):.2f})",
-            flush=True,
-        )
+        rate, bare, found = (statistics.median(values) for values in (rates, bares, ratios))
+        print(f"{call.name:40} {rate:8,.0f} requests/s, bare Flask route {bare:8,.0f}", end="")
+        print(f": ratio {found:.2f}  ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+        result[call.name] = found
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -21,9 +22,16 @@ def is_worth(connection: Connection, rows: int) -> bool:
 
 
 def copy_new(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], on_conflict: str = "DO NOTHING"
-) -> int:
-    """Insert rows, those whose primary key is there already as `on_conflict` says; returns how many were written.
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    on_conflict: str = "DO NOTHING",
+    *,
+    returning: str | None = None,
+) -> set[str]:
+    """Insert rows, those whose primary key is there already as `on_conflict` says.
+
+    Returns the values of the column `returning` of the rows that were written.
 
     In the caller's transaction. Every row must have all columns of the table. They are inserted in the order of their
     keys, so that two processes that write the same ones wait for each other and never both. Raises what SQLAlchemy
@@ -31,7 +39,9 @@ def copy_new(
     """
     names, keys, makers = _columns(table)
     inside, columns = f"copied_{table.name}", ", ".join(names)
-    values = [[make(row[name]) for name, make in zip(names, makers, strict=True)] for row in rows]
+    # Sorted here, as plain INSERTs are: the database's own order of texts may be another.
+    ordered = sorted(rows, key=itemgetter(*keys))
+    values = [[make(row[name]) for name, make in zip(names, makers, strict=True)] for row in ordered]
     with _cursor(connection) as cursor:
         # Kept for the connection's life and emptied at each commit: a table a transaction would bloat the catalogue.
         cursor.execute(
@@ -43,10 +53,10 @@ def copy_new(
             for value in values:
                 copy.write_row(value)
         cursor.execute(
-            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {inside} ORDER BY {', '.join(keys)} "  # noqa: S608 (names of our own tables and columns)
-            f"ON CONFLICT ({', '.join(keys)}) {on_conflict}"
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {inside} "  # noqa: S608 (names of our own tables and columns)
+            f"ON CONFLICT ({', '.join(keys)}) {on_conflict}{f' RETURNING {returning}' if returning else ''}"
         )
-        return int(cursor.rowcount)
+        return {key for (key,) in cursor.fetchall()} if returning else set()
 
 
 def copy_column(connection: Connection, table: Table, name: str, values: Sequence[str]) -> None:

@@ -1,9 +1,12 @@
-"""Many rows into PostgreSQL: COPY into a temporary table, then one INSERT of what is new."""
+"""Many rows at once, by the shortest way that each database has.
+
+PostgreSQL: COPY into a temporary table, then one INSERT of what is new. SQLite: `executemany` of what is new.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -13,15 +16,15 @@ from sqlalchemy import JSON, Connection, Table
 from sqlalchemy.exc import DBAPIError
 
 WORTH = 100
-"""Fewer rows are quicker as a plain INSERT."""
+"""Fewer rows are as quick as a plain INSERT."""
 
 
-def is_worth(connection: Connection, rows: int) -> bool:
-    """Whether so many rows are better copied."""
-    return rows >= WORTH and connection.dialect.name == "postgresql"
+def is_worth(rows: int) -> bool:
+    """Whether so many rows are better written in bulk."""
+    return rows >= WORTH
 
 
-def copy_new(
+def add_new(
     connection: Connection,
     table: Table,
     rows: Sequence[Mapping[str, Any]],
@@ -39,10 +42,17 @@ def copy_new(
     """
     names, keys, makers = _columns(table)
     inside, columns = f"copied_{table.name}", ", ".join(names)
+    conflict = f"ON CONFLICT ({', '.join(keys)}) {on_conflict}"
     # Sorted here, as plain INSERTs are: the database's own order of texts may be another.
     ordered = sorted(rows, key=itemgetter(*keys))
     values = [[make(row[name]) for name, make in zip(names, makers, strict=True)] for row in ordered]
     with _cursor(connection) as cursor:
+        if connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * len(names))
+            insert = f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) {conflict}"  # noqa: S608 (names of our own tables and columns)
+            new = _unknown(cursor, table.name, returning, [row[returning] for row in ordered]) if returning else set()
+            cursor.executemany(insert, values)
+            return new
         # Kept for the connection's life and emptied at each commit: a table a transaction would bloat the catalogue.
         cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {inside} (LIKE {table.name} INCLUDING DEFAULTS) "
@@ -53,17 +63,30 @@ def copy_new(
             for value in values:
                 copy.write_row(value)
         cursor.execute(
-            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {inside} "  # noqa: S608 (names of our own tables and columns)
-            f"ON CONFLICT ({', '.join(keys)}) {on_conflict}{f' RETURNING {returning}' if returning else ''}"
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {inside} {conflict}"  # noqa: S608 (likewise)
+            f"{f' RETURNING {returning}' if returning else ''}"
         )
         return {key for (key,) in cursor.fetchall()} if returning else set()
 
 
-def copy_column(connection: Connection, table: Table, name: str, values: Sequence[str]) -> None:
+def _unknown(cursor: Any, table: str, key: str, keys: Sequence[str]) -> set[str]:
+    """Keys that are not there yet. SQLite has one writer at a time, so that this stays true until it has written."""
+    known = cursor.execute(
+        f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))",  # noqa: S608 (likewise)
+        [orjson.dumps(keys).decode()],
+    )
+    return set(keys).difference(found for (found,) in known)
+
+
+def add_column(connection: Connection, table: Table, name: str, values: Sequence[str]) -> None:
     """Append rows of one column, the others having their defaults."""
-    with _cursor(connection) as cursor, cursor.copy(f"COPY {table.name} ({name}) FROM STDIN") as copy:
-        for value in values:
-            copy.write_row((value,))
+    with _cursor(connection) as cursor:
+        if connection.dialect.name == "sqlite":
+            cursor.executemany(f"INSERT INTO {table.name} ({name}) VALUES (?)", [(value,) for value in values])  # noqa: S608 (likewise)
+            return
+        with cursor.copy(f"COPY {table.name} ({name}) FROM STDIN") as copy:
+            for value in values:
+                copy.write_row((value,))
 
 
 @contextmanager
@@ -72,7 +95,7 @@ def _cursor(connection: Connection) -> Iterator[Any]:
     driver: Any = connection.connection.driver_connection
     base: Any = connection.dialect.loaded_dbapi.Error
     try:
-        with driver.cursor() as cursor:
+        with closing(driver.cursor()) as cursor:
             yield cursor
     except base as error:
         raise DBAPIError.instance(None, None, error, base, dialect=connection.dialect) from error

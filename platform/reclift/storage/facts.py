@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
-from reclift.storage.bulk import copy_column, copy_new, is_worth
+from reclift.storage.bulk import add_column, add_new, is_worth
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 _DIRTY: Any = DirtyUnit.__table__
@@ -59,8 +59,8 @@ def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Seq
     """Insert what is new; returns the keys that were."""
     if not rows:
         return set()
-    if is_worth(connection, len(rows)):
-        return copy_new(connection, table, rows, returning=key)
+    if is_worth(len(rows)):
+        return add_new(connection, table, rows, returning=key)
     # In the order of keys, so that two processes that write the same rows wait for each other and never both.
     return set(connection.execute(statement, sorted(rows, key=lambda row: row[key])).scalars())
 
@@ -91,8 +91,8 @@ def write_batches(connection: Connection, batches: Sequence[Facts]) -> list[Rece
     if exposures:
         _add_exposures(connection, statements.exposures, _earliest(exposures))
     units = {row["unit_id"] for rows in (events, impressions, exposures) for row in rows}
-    if is_worth(connection, len(units)):
-        copy_column(connection, _DIRTY, "unit_id", sorted(units))
+    if is_worth(len(units)):
+        add_column(connection, _DIRTY, "unit_id", sorted(units))
     elif units:
         connection.execute(statements.dirty, [{"unit_id": unit} for unit in sorted(units)])
     receipts = []
@@ -115,9 +115,9 @@ def _claim(new: set[str], key: str, rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _add_exposures(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    if is_worth(connection, len(rows)):
+    if is_worth(len(rows)):
         values = ", ".join(f"{name} = excluded.{name}" for name in _CHANGED)
-        copy_new(connection, _EXPOSURES, rows, f"DO UPDATE SET {values} WHERE exposures.at > excluded.at")
+        add_new(connection, _EXPOSURES, rows, f"DO UPDATE SET {values} WHERE exposures.at > excluded.at")
     else:
         connection.execute(statement, rows)
 

@@ -7,18 +7,18 @@ On PostgreSQL writers share an advisory lock that changes of persons take alone;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+import orjson
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from reclift.domain.events import Facts
-from reclift.storage.tables import Alias
 
 _LOCK = 7_236_002  # any constant that is not another's: see migrate.py
-_MOST_PARAMETERS = 10_000
+_SQLITE = text("SELECT alias, unit_id FROM aliases WHERE alias IN (SELECT value FROM json_each(:units))")
+_POSTGRESQL = text("SELECT alias, unit_id FROM aliases WHERE alias = ANY(:units)")
 
 
 def change_alone(session: Session) -> None:
@@ -39,18 +39,13 @@ def resolve(connection: Connection, batches: Sequence[Facts]) -> None:
     write_beside_others(connection)
     rows = [row for facts in batches for rows in (facts.events, facts.impressions, facts.exposures) for row in rows]
     units = {row["unit_id"] for row in rows if isinstance(row.get("unit_id"), str)}
-    persons: dict[str, str] = {}
-    for some in _portions(units):
-        found = connection.execute(select(Alias.alias, Alias.unit_id).where(Alias.alias.in_(some)))
-        persons |= {row.alias: row.unit_id for row in found}
+    is_sqlite = connection.dialect.name == "sqlite"
+    # One parameter, however many ids there are.
+    given: Any = orjson.dumps(list(units)).decode() if is_sqlite else list(units)
+    found = connection.execute(_SQLITE if is_sqlite else _POSTGRESQL, {"units": given})
+    persons = {row.alias: row.unit_id for row in found}
     if persons:
         for row in rows:
             unit: Any = row.get("unit_id")
             if unit in persons:
                 row["unit_id"] = persons[unit]
-
-
-def _portions(units: set[str]) -> Iterator[list[str]]:
-    remaining = iter(units)
-    while some := list(islice(remaining, _MOST_PARAMETERS)):
-        yield some

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reclift.domain.analysis import Analysis
+from reclift.domain.analysis import FAMILIES, REGIMES, Analysis
 from reclift.web.api.openapi.parts import (
     Json,
     anything,
@@ -55,6 +55,7 @@ _EXPERIMENT: dict[str, Json] = {
     "analysis": ref("Analysis"),
     "note": text("For people.", maxLength=20_000),
     "planned_days": maybe(whole("How long it is planned to run; null: no plan.", minimum=1, maximum=365)),
+    "analysis": ref("Analysis"),
 }
 _SHOWN: dict[str, Json] = {
     "source": choice("Where its data come from.", "live", "replay", "imported"),
@@ -124,6 +125,20 @@ _SHOWN_EXAMPLE = {
     "stopped_at": None,
 }
 SCHEMAS: dict[str, Json] = {
+    "Analysis": closed(
+        "How the numbers are to be read; chosen before the start.",
+        {
+            "regime": choice("When reports may be read.", *REGIMES),
+            "looks": whole("Planned looks of a group-sequential design.", minimum=2, maximum=50),
+            "family": choice("How such a design spends its false positives.", *FAMILIES),
+            "rho": number("Of the power family.", minimum=0.5, maximum=10),
+            "level": number("Of intervals.", minimum=0.5, maximum=0.999),
+            "cuped": flag("Take variance out with values before exposure."),
+            "minimum_effect": maybe(number("The smallest relative lift worth having.", minimum=0.0001, maximum=10)),
+            "tuning": whole("Units at which the always-valid interval is tightest.", minimum=10),
+        },
+        example=Analysis().to_dict(),
+    ),
     "Arm": closed(
         "One variation of an experiment.",
         {

@@ -91,6 +91,13 @@ def upgrade() -> None:
     op.create_index("ix_dirty_units_unit_id", "dirty_units", ["unit_id"], unique=False)
 
     op.create_table(
+        "evaluations",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("computed_at", Time, nullable=False),
+        sa.Column("body", Json, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_evaluations")),
+    )
+    op.create_table(
         "events",
         sa.Column("event_id", sa.String(length=200), nullable=False),
         sa.Column("type", sa.String(length=64), nullable=False),
@@ -417,6 +424,7 @@ def downgrade() -> None:
     op.drop_index("ix_events_at", table_name="events")
 
     op.drop_table("events")
+    op.drop_table("evaluations")
     op.drop_index("ix_dirty_units_unit_id", table_name="dirty_units")
 
     op.drop_table("dirty_units")

@@ -178,7 +178,7 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         sticky=sticky,
         previews=Previews(settings.signing_key()),
         recommender=Recommender(histories, sticky, event_log, guard),
-        ingest=Ingest(event_log, histories, max_skew_seconds=settings.max_clock_skew_seconds),
+        ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
     )
 

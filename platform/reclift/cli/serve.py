@@ -56,6 +56,8 @@ def prepare(settings: Settings) -> None:
 
 def run_server(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until the process is told to end."""
+    # Requests are answered in many threads; a BLAS that starts more for each small product only gets in their way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     server = Server(
         "reclift.web.wsgi:make",
         factory=True,
@@ -80,6 +82,7 @@ class EmbeddedWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
         self._lock = threading.Lock()
+        self._environment = {**os.environ, "RECLIFT_PARENT": str(os.getpid())}  # it ends when this process is gone
 
     def start(self) -> None:
         """Start the child and watch it."""
@@ -89,7 +92,7 @@ class EmbeddedWorker:
     def _spawn(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "reclift", "worker", "--beat", "--concurrency", "2"],
-            env={**os.environ, "RECLIFT_PARENT": str(os.getpid())},  # it ends when this process is gone
+            env=self._environment,
             stdin=subprocess.DEVNULL,
         )
 

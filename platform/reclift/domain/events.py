@@ -165,15 +165,28 @@ def _exposure(
         raise EventError(f"properties.experiment={_short(experiment)}: no such experiment has been started")
     if not isinstance(arm, str) or arm not in known:
         raise EventError(f"properties.arm={_short(arm)}: must be one of {', '.join(sorted(known))}")
+    attributes = properties.get("attributes", {})
+    if not isinstance(attributes, Mapping):
+        raise EventError(f"properties.attributes={_short(attributes)}: must be an object")
     return {
         "experiment": experiment,
-        "phase": known[arm],
+        "phase": _phase(properties.get("phase"), known[arm]),
         "unit_id": unit,
         "arm": arm,
         "at": at,
         "source": "client",
-        "attributes": {},
+        "attributes": dict(attributes),
     }
+
+
+def _phase(given: object, newest: int) -> int:
+    """The phase in which a client decided: an SDK may still have the plan of the phase before."""
+    if given is None:
+        return newest
+    phase = int(given) if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 6 else given
+    if isinstance(phase, bool) or not isinstance(phase, int) or not 1 <= phase <= newest:
+        raise EventError(f"properties.phase={_short(given)}: must be a phase of the experiment, 1 to {newest}")
+    return phase
 
 
 def derived_id(

@@ -50,10 +50,12 @@ def features_payload(plan: Plan, *, updated: str) -> dict[str, Any]:
     return {"status": 200, "features": features, "dateUpdated": updated}
 
 
-def left_out(plan: Plan) -> dict[str, str]:
-    """The running experiments that the payload does not have, each with the reason."""
+def left_out(plan: Plan, *, only: str | None = None) -> dict[str, str]:
+    """The running experiments that the payload does not have, each with the reason. `only`: look at this one."""
     reasons: dict[str, str] = {}
     for experiment in plan.running:
+        if only not in (None, experiment.key):
+            continue
         try:
             _rules(experiment, plan)
         except NotPortableError as error:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from reclift.domain.decision import Decision, Reason
+from reclift.domain.events import MAX_ID
 
 REASONS: Mapping[Reason, str] = {
     Reason.BUCKETED: "SPLIT",
@@ -24,7 +25,7 @@ REASONS: Mapping[Reason, str] = {
 }
 """Our reason -> OpenFeature's."""
 
-MAX_TARGETING_KEY = 256
+MAX_TARGETING_KEY = MAX_ID
 
 
 class ErrorCode(StrEnum):

@@ -71,8 +71,8 @@ def put(session: Session, key: str, payload: Mapping[str, Any], actor: str) -> d
         Problem(str(name), payload[name], f"is not a field of a group; fields: {', '.join(sorted(_FIELDS))}")
         for name in payload.keys() - _FIELDS
     ]
-    if KEY.fullmatch(key) is None:
-        problems.append(Problem("key", key, KEY_RULE))
+    if KEY.fullmatch(key) is None or payload.get("key", key) != key:
+        problems.append(Problem("key", payload.get("key", key), f"must be the address's; {KEY_RULE}"))
     values, condition = payload.get("values"), payload.get("condition")
     if (values is None) == (condition is None):
         problems.append(Problem("values", values, "must be there or `condition`, and not both"))
@@ -91,13 +91,18 @@ def put(session: Session, key: str, payload: Mapping[str, Any], actor: str) -> d
     if problems:
         raise Invalid(problems)
     definition = {"values": values, "attribute": attribute, "condition": condition}
-    groups = {**all_groups(session), key: SavedGroup(key, tuple(values) if values is not None else None, condition)}
+    group = SavedGroup(
+        key, tuple(values) if values is not None else None, condition, attribute=attribute or UNIT_ATTRIBUTE
+    )
+    groups = {**all_groups(session), key: group}
     if condition is not None:
         problems += check_condition(condition, "condition", groups)
     for user in _users(session, key):
         # A change here must not break an audience somewhere else (a cycle, for example).
         problems += check_condition(user.audience, f"used by experiment {user.key}: audience", groups)
         problems += check_condition(user.exclude, f"used by experiment {user.key}: exclude", groups)
+    for other in _nesting(session, key):
+        problems += check_condition(other.definition["condition"], f"used by group {other.key}: condition", groups)
     if problems:
         raise Invalid(problems)
     row = session.get(SavedGroupRow, key)
@@ -118,16 +123,18 @@ def remove(session: Session, key: str, actor: str) -> None:
     """Delete a group that nothing uses; `Conflict` names what does."""
     row = find(session, key)
     users = [user.key for user in _users(session, key)]
-    others = [
-        other.key
-        for other in session.scalars(select(SavedGroupRow).where(SavedGroupRow.key != key))
-        if _mentions(other.definition.get("condition"), key)
-    ]
+    others = [other.key for other in _nesting(session, key)]
     if users or others:
         raise Conflict(f"group {key!r} is used by {', '.join(users + others)}")
     session.delete(row)
     bump(session)
     record(session, actor, "delete", "group", key, view(row), None)
+
+
+def _nesting(session: Session, key: str) -> list[SavedGroupRow]:
+    """Other groups whose condition names this one."""
+    rows = session.scalars(select(SavedGroupRow).where(SavedGroupRow.key != key).order_by(SavedGroupRow.key))
+    return [other for other in rows if _mentions(other.definition.get("condition"), key)]
 
 
 def _users(session: Session, key: str) -> list[ExperimentRow]:

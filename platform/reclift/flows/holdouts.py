@@ -19,6 +19,7 @@ from reclift.storage.tables import ArmRow, ExperimentRow, MetricRow, Placement
 
 KIND = "holdout"
 _FIELDS = frozenset({"key", "name", "placement", "share", "metrics", "note"})
+_ROLES = ("primary", "secondary", "guardrails")
 _METRICS: Mapping[str, Any] = {"primary": "conversion", "secondary": ["revenue_per_user"], "guardrails": []}
 
 
@@ -56,7 +57,8 @@ def create(session: Session, payload: Mapping[str, Any], actor: str) -> Experime
         problems.append(Problem("name", name, "must be a string of at most 200 characters"))
     if not isinstance(note, str):
         problems.append(Problem("note", note, "must be a string"))
-    metrics = payload.get("metrics") or _METRICS
+    given = payload.get("metrics")
+    metrics = _METRICS if given is None else given
     problems += _metric_problems(session, metrics)
     if problems:
         raise Invalid(problems)
@@ -66,7 +68,7 @@ def create(session: Session, payload: Mapping[str, Any], actor: str) -> Experime
     row = ExperimentRow(
         key=key, name=name, kind=KIND, source="live", placement=placement, status="draft", phase=1, version=1,
         hypothesis="", traffic=1.0, audience={}, exclude={}, overrides={}, sticky=False,
-        metrics={"secondary": [], "guardrails": [], **metrics}, data={"note": note}, created_at=at, updated_at=at,
+        metrics={role: metrics.get(role) or [] for role in _ROLES}, data={"note": note}, created_at=at, updated_at=at,
         arms=[
             ArmRow(key=HELD_OUT, position=0, strategy="", params={}, weight=share, control=True),
             ArmRow(key=OPEN, position=1, strategy="", params={}, weight=1.0 - float(share or 0), control=False),
@@ -81,10 +83,15 @@ def create(session: Session, payload: Mapping[str, Any], actor: str) -> Experime
 def _metric_problems(session: Session, metrics: object) -> list[Problem]:
     if not isinstance(metrics, Mapping) or not isinstance(metrics.get("primary"), str):
         return [Problem("metrics.primary", metrics, "must be a metric's key")]
+    unknown = metrics.keys() - set(_ROLES)
+    if unknown:
+        name = min(unknown)
+        return [Problem(f"metrics.{name}", metrics[name], f"is not a role; roles: {', '.join(_ROLES)}")]
     known = set(session.scalars(select(MetricRow.key)))
     named = [metrics["primary"]]
     for role in ("secondary", "guardrails"):
-        keys = metrics.get(role) or []
+        keys = metrics.get(role)
+        keys = [] if keys is None else keys
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             return [Problem(f"metrics.{role}", keys, "must be a list of metrics' keys")]
         named += keys

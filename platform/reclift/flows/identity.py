@@ -10,8 +10,10 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from reclift.domain.events import Facts
+from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.tables import (
+    Alias,
     DirtyUnit,
     EventRow,
     ExperimentUnit,
@@ -50,3 +52,17 @@ def merge(session: Session, alias: str, unit: str) -> None:
         session.delete(profile)
     write_facts(session.connection(), Facts(exposures=moved))
     session.execute(insert(DirtyUnit), [{"unit_id": unit}])
+
+
+def merge_late(database: Database) -> int:
+    """Merge what was logged under an alias after it was made known; returns for how many aliases.
+
+    A process that has not seen the alias yet, or a spool file of an hour ago, still writes under the old id.
+    """
+    query = select(Alias.alias, Alias.unit_id).where(Alias.alias.in_(select(DirtyUnit.unit_id))).order_by(Alias.alias)
+    with database.read() as session:
+        late = session.execute(query).all()
+    for alias, unit in late:
+        with database.write() as session:
+            merge(session, alias, unit)
+    return len(late)

@@ -10,6 +10,7 @@ from reclift.flows.clock import now_micros
 from reclift.flows.serving import Serving
 from reclift.storage.eventlog import EventLog, Poison
 from reclift.storage.histories import Histories
+from reclift.storage.sticky import Sticky
 
 
 class _Good(NamedTuple):
@@ -23,9 +24,10 @@ class _Good(NamedTuple):
 class Ingest:
     """Answers `/events`. Holds what does not change from request to request."""
 
-    def __init__(self, event_log: EventLog, histories: Histories, *, max_skew_seconds: float) -> None:
+    def __init__(self, event_log: EventLog, histories: Histories, sticky: Sticky, *, max_skew_seconds: float) -> None:
         """`max_skew_seconds`: how far ahead a client's clock may be."""
         self._log = event_log
+        self._sticky = sticky
         self._histories = histories
         self._skew = round(max_skew_seconds * MICROS)
 
@@ -56,6 +58,9 @@ class Ingest:
                 seen.add(row["event_id"])
             good.append(_Good(index, table, row))
         accepted, duplicates = self._keep(good, rejected)
+        exposures = [one.row for one in good if one.table == "exposures"]
+        if exposures and serving.sticky:
+            self._sticky.note(exposures, serving.sticky)
         return {
             "accepted": accepted,
             "duplicates": duplicates + repeated,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.experiment import Status
 from reclift.domain.validation import parse_experiment
+from reclift.flows import holdouts
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid
@@ -38,7 +39,9 @@ def start_phase(session: Session, key: str, payload: Mapping[str, Any], actor: s
 
     Everybody is hashed anew: who was in one arm may come into another. Reports are of the newest phase only.
     """
-    row = find(session, key)
+    row = find(session, key, to_change=True)
+    if row.kind == holdouts.KIND:
+        raise Conflict(f"{key} is a holdout: who is held out must stay so; stop it and make another one")
     if row.status not in {Status.RUNNING, Status.PAUSED}:
         raise Conflict(f"{key} is {row.status}: only a running or paused experiment can begin a new phase")
     unknown = payload.keys() - {"weights", "traffic", "note"}
@@ -62,6 +65,7 @@ def start_phase(session: Session, key: str, payload: Mapping[str, Any], actor: s
         **row.data,
         "phases": [*row.data.get("phases", ()), past],
         "weight_changes": [],
+        "ramp_stopped": None,
         "phase_at": rfc3339(at),
     }
     for arm in row.arms:
@@ -82,7 +86,7 @@ def change_weights(session: Session, key: str, payload: Mapping[str, Any], actor
 
     Reports know when weights changed, and test the sample ratio against what was planned at each time.
     """
-    row = find(session, key)
+    row = find(session, key, to_change=True)
     if row.status not in {Status.RUNNING, Status.PAUSED}:
         raise Conflict(
             f"{key} is {row.status}: weights of a draft are changed with its arms, later ones only while it runs"

@@ -45,6 +45,7 @@ class Previews:
 
 def decision(serving: Serving, preview: Preview) -> Decision:
     """The decision that a preview forces: like an override, so it is shown and not counted."""
-    if (preview.experiment, preview.arm) not in serving.described:
-        raise Invalid.of("preview", f"{preview.experiment}/{preview.arm}", "names an arm that does not exist any more")
+    if (preview.experiment, preview.arm) not in serving.arms:
+        rule = "names an arm that cannot be shown: the experiment is over, or the arm was taken away"
+        raise Invalid.of("preview", f"{preview.experiment}/{preview.arm}", rule)
     return Decision(preview.experiment, preview.arm, in_experiment=True, reason=Reason.OVERRIDE)

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.experiment import Status
 from reclift.domain.problem import Problem
-from reclift.flows import jobs, report
+from reclift.flows import holdouts, jobs, report
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import record
-from reclift.flows.errors import Conflict, Invalid
+from reclift.flows.errors import Conflict, FlowError, Invalid
 from reclift.flows.experiments import act, change, find
 from reclift.storage.tables import ExperimentRow
 from reclift.strategy import Registry
@@ -28,7 +28,9 @@ MAX_STEPS = 20
 
 def put(session: Session, key: str, steps: object, actor: str) -> ExperimentRow:
     """Give an experiment its ramp: `[{"traffic": 0.01, "after_hours": 0}, …]`, or none (an empty list)."""
-    row = find(session, key)
+    row = find(session, key, to_change=True)
+    if row.kind == holdouts.KIND:
+        raise Conflict(f"{key} is a holdout: its share is fixed, so there is no traffic to plan")
     if row.status in {Status.STOPPED, Status.ARCHIVED}:
         raise Conflict(f"{key} is {row.status}: it has no more traffic to plan")
     problems = _problems(steps)
@@ -36,7 +38,7 @@ def put(session: Session, key: str, steps: object, actor: str) -> ExperimentRow:
         raise Invalid(problems)
     before = {"ramp": row.data.get("ramp")}
     plan = [{"traffic": float(step["traffic"]), "after_hours": float(step["after_hours"])} for step in steps]
-    row.data = {**row.data, "ramp": plan}
+    row.data = {**row.data, "ramp": plan, "ramp_stopped": None}
     if plan and row.status == Status.DRAFT:
         row.traffic = plan[0]["traffic"]
     row.updated_at = now()
@@ -73,11 +75,13 @@ def _problems(steps: object) -> list[Problem]:
 
 
 def due_traffic(row: ExperimentRow, at: datetime) -> float | None:
-    """The traffic that the ramp wants now; None: no ramp, or not running."""
+    """The traffic that the ramp wants now; None: no ramp, or not started. A new phase begins it anew."""
     steps = row.data.get("ramp")
     if not steps or row.started_at is None:
         return None
-    hours = (at - row.started_at).total_seconds() / 3600
+    phase_at = row.data.get("phase_at")
+    start = datetime.fromisoformat(phase_at) if phase_at else row.started_at
+    hours = (at - start).total_seconds() / 3600
     reached = [step["traffic"] for step in steps if step["after_hours"] <= hours]
     return max(reached, default=None)
 
@@ -103,13 +107,20 @@ def alarm(body: Mapping[str, Any] | None) -> str | None:
 
 
 def advance(session: Session, registry: Registry, queue: jobs.Queue) -> int:
-    """One round over all ramps: raise traffic where it is due, pause where there is an alarm. Returns what was done."""
+    """One round over all ramps: raise traffic where it is due, pause where there is an alarm. Returns what was done.
+
+    A pause holds until somebody resumes; while the newest report still gives the alarm, the ramp pauses again. Take the
+    ramp away to go on all the same. Where a neighbour in the layer is in the way, the traffic stays, people are told
+    (`ramp_stopped`), and each round tries again.
+    """
     done = 0
     for row in session.scalars(select(ExperimentRow).where(ExperimentRow.status == Status.RUNNING)).all():
         wanted = due_traffic(row, now())
         if wanted is None:
             continue
-        why = alarm(report.latest(session, row.key))
+        newest = report.latest(session, row.key)
+        # The report of an earlier phase says nothing about this one.
+        why = alarm(newest if newest is not None and newest["phase"] == row.phase else None)
         if why is not None:
             act(session, registry, queue, row.key, "pause", ACTOR)
             stopped = {"at": rfc3339(now()), "reason": why}
@@ -119,9 +130,23 @@ def advance(session: Session, registry: Registry, queue: jobs.Queue) -> int:
             done += 1
         elif wanted > row.traffic:
             try:
-                change(session, registry, row.key, {"traffic": wanted}, ACTOR)
-            except Conflict as error:
-                log.error("ramp_blocked", experiment=row.key, reason=str(error))
+                with session.begin_nested():  # what was half changed is undone
+                    change(session, registry, row.key, {"traffic": wanted}, ACTOR)
+                    row.data = {**row.data, "ramp_stopped": None}
+            except FlowError as error:
+                _blocked(session, row, wanted, str(error))
                 continue
             done += 1
     return done
+
+
+def _blocked(session: Session, row: ExperimentRow, wanted: float, why: str) -> None:
+    """Tell people, once, why the traffic does not grow."""
+    reason = f"traffic cannot be raised to {wanted:.4g}: {why}"
+    before = row.data.get("ramp_stopped")
+    if before is not None and before["reason"] == reason:
+        return
+    stopped = {"at": rfc3339(now()), "reason": reason}
+    row.data = {**row.data, "ramp_stopped": stopped}
+    record(session, ACTOR, "blocked", "experiment", row.key, None, stopped)
+    log.warning("ramp_blocked", experiment=row.key, reason=reason)

@@ -139,7 +139,10 @@ class Recommender:
 
     def _decide(self, serving: Serving, wish: Wish) -> Decision | None:
         if wish.preview is not None:
-            return preview_decision(serving, wish.preview)
+            forced = preview_decision(serving, wish.preview)
+            # Elsewhere in the shop people see what they always see.
+            if serving.plan.experiments[forced.experiment].placement == wish.placement:
+                return forced
         met = self._sticky.get(wish.unit, serving.sticky) if serving.sticky else None
         return serving.plan.for_placement(wish.placement, wish.unit, wish.attributes, met)
 
@@ -217,7 +220,9 @@ class Recommender:
         fallback: dict[str, Any] | None,
         latency_ms: float,
     ) -> None:
-        # Who previews or tests sees the arm, but the list is not one of the experiment's.
+        if wish.preview is not None:
+            return
+        # Who tests sees the arm, but the list is not one of the experiment's.
         counted = decision if decision is not None and decision.counts else None
         impression = {
             "recommendation_id": recommendation_id,
@@ -237,12 +242,11 @@ class Recommender:
         facts = Facts(impressions=[impression])
         if counted is not None:
             facts.exposures.append(exposure(serving, counted, wish.unit, at, "recommend", wish.attributes))
-        if wish.preview is None:
-            # Both sides of a holdout meet it wherever it holds, whatever else decides there.
-            facts.exposures += [
-                exposure(serving, side, wish.unit, at, "recommend", wish.attributes)
-                for side in serving.plan.holdouts_for(wish.placement, wish.unit)
-            ]
+        # Both sides of a holdout meet it wherever it holds, whatever else decides there.
+        facts.exposures += [
+            exposure(serving, side, wish.unit, at, "recommend", wish.attributes)
+            for side in serving.plan.holdouts_for(wish.placement, wish.unit)
+        ]
         self._log.append(facts)
         if serving.sticky:
             self._sticky.note(facts.exposures, serving.sticky)

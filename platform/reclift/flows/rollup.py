@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from reclift.domain.totals import Day, Measured, Unit, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
 from reclift.flows.holdouts import KIND
+from reclift.flows.identity import merge_late
 from reclift.storage.database import Database
 from reclift.storage.tables import (
     DirtyUnit,
@@ -65,6 +66,7 @@ def measured(session: Session) -> dict[tuple[str, int], Measured]:
 
 def roll_up(database: Database, *, batch: int = BATCH, most: int | None = None) -> int:
     """Recompute units that are marked, all or about `most`; returns how many units that were."""
+    merge_late(database)
     done = 0
     while most is None or done < most:
         try:

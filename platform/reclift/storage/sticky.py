@@ -83,8 +83,9 @@ class RedisShared:
             return
         try:
             pipe = self._client.pipeline(transaction=False)
-            fields: dict[Any, Any] = {":": "", **met}
-            pipe.hset(f"reclift:sticky:{unit}", mapping=fields)
+            for name, arm in {":": "", **met}.items():
+                # What another process noted first stays.
+                pipe.hsetnx(f"reclift:sticky:{unit}", name, arm)
             pipe.expire(f"reclift:sticky:{unit}", _REDIS_SECONDS)
             pipe.execute()
         except RedisError as error:
@@ -96,15 +97,18 @@ class RedisShared:
 
 
 class _Entry(NamedTuple):
+    """`complete`: it holds all that the database knew; if not, it must not pass for that elsewhere."""
+
     met: dict[str, str]
     loaded: float
+    complete: bool
 
 
 class Sticky:
     """The arms that units have met first, in the present phases of sticky experiments.
 
     The exposures in the database are the truth; this reads them through memory. What this process exposes is known at
-    once; what another does, within `ttl` seconds or at once through Redis.
+    once; what another does, within `ttl` seconds, from Redis where there is one.
     """
 
     def __init__(self, database: Database, shared: Shared, *, ttl: float, capacity: int = 100_000) -> None:
@@ -115,6 +119,7 @@ class Sticky:
         self._capacity = capacity
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
+        self._rest_until = 0.0
 
     def get(self, unit: str, phases: Phases) -> dict[str, str]:
         """Experiment -> arm met. Never raises: without a database the unit is bucketed as if it were new."""
@@ -123,16 +128,26 @@ class Sticky:
         entry = self._entries.get(unit)
         if entry is None or time.monotonic() - entry.loaded > self._ttl:
             known = self._shared.get(unit)
+            complete = True
             if known is None:
-                try:
-                    known = self._load(unit)
-                except SQLAlchemyError as error:
-                    log.warning("sticky_unavailable", reason=str(error).splitlines()[0])
-                    known = entry.met if entry is not None else {}
+                known = self._from_database(unit)
+                if known is None:
+                    known, complete = (entry.met, entry.complete) if entry is not None else ({}, False)
                 else:
                     self._shared.put(unit, known)
-            entry = self._keep(unit, known)
+            entry = self._keep(unit, known, complete)
         return {key: entry.met[mark] for key, phase in phases.items() if (mark := f"{key}:{phase}") in entry.met}
+
+    def _from_database(self, unit: str) -> dict[str, str] | None:
+        """None: the database is away. Then nobody waits for it again before a second has passed."""
+        if time.monotonic() < self._rest_until:
+            return None
+        try:
+            return self._load(unit)
+        except SQLAlchemyError as error:
+            self._rest_until = time.monotonic() + 1.0
+            log.warning("sticky_unavailable", reason=str(error).splitlines()[0])
+            return None
 
     def _load(self, unit: str) -> dict[str, str]:
         query = (
@@ -144,8 +159,8 @@ class Sticky:
             # Earlier exposures come later and so overwrite: the first one met stays.
             return {f"{experiment}:{phase}": arm for experiment, phase, arm in connection.execute(query)}
 
-    def _keep(self, unit: str, met: dict[str, str]) -> _Entry:
-        entry = _Entry(met, time.monotonic())
+    def _keep(self, unit: str, met: dict[str, str], complete: bool) -> _Entry:
+        entry = _Entry(met, time.monotonic(), complete)
         with self._lock:
             self._entries[unit] = entry
             self._entries.move_to_end(unit)
@@ -154,20 +169,31 @@ class Sticky:
         return entry
 
     def note(self, exposures: Iterable[Mapping[str, Any]], phases: Phases) -> None:
-        """Exposures that were just taken."""
+        """Exposures that were just taken; of a unit of which nothing is remembered the database will tell."""
         for row in exposures:
             if phases.get(row["experiment"]) != row["phase"]:
                 continue
-            mark = f"{row['experiment']}:{row['phase']}"
-            entry = self._entries.get(row["unit_id"])
-            met = entry.met if entry is not None else (self._shared.get(row["unit_id"]) or {})
-            if mark not in met:
-                met = {**met, mark: row["arm"]}
-                self._keep(row["unit_id"], met)
-                self._shared.put(row["unit_id"], met)
+            unit, mark = row["unit_id"], f"{row['experiment']}:{row['phase']}"
+            entry = self._entries.get(unit)
+            shared = self._shared.get(unit) if entry is None or not entry.complete else None
+            met = shared if shared is not None else entry.met if entry is not None else None
+            if met is None or mark in met:
+                continue
+            complete = shared is not None or (entry is not None and entry.complete)
+            met = {**met, mark: row["arm"]}
+            self._keep(unit, met, complete)
+            if complete:
+                self._shared.put(unit, met)
+
+    def renew(self, unit: str) -> None:
+        """Read a unit anew, as the database has changed under it."""
+        try:
+            self.forget(unit)
+        except RedisError as error:
+            log.warning("sticky_not_renewed", reason=str(error))
 
     def forget(self, unit: str) -> None:
-        """Drop a unit everywhere."""
+        """Drop a unit everywhere; raises when Redis is away."""
         with self._lock:
             self._entries.pop(unit, None)
         self._shared.forget(unit)

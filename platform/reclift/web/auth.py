@@ -24,6 +24,7 @@ Answer = TypeVar("Answer")
 
 _ROLE_SCOPES = {"manager": frozenset({"read", "manage"}), "viewer": frozenset({"read"})}
 _IMPLIED = {"read": frozenset({"read", "manage"})}
+_KEY = "reclift.key"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -51,11 +52,14 @@ def runtime() -> Runtime:
 def bearer() -> Key | None:
     """The API key that was sent, if any; 401 when it is not a valid one."""
     header: str = request.environ.get("HTTP_AUTHORIZATION", "")
-    if not header:
-        return None
-    kind, _, secret = header.partition(" ")
-    if kind.lower() != "bearer" or not secret:
-        raise NotAllowed(401, "the Authorization header must be `Bearer KEY`", ', error="invalid_request"')
+    if header:
+        kind, _, secret = header.partition(" ")
+        if kind.lower() != "bearer" or not secret:
+            raise NotAllowed(401, "the Authorization header must be `Bearer KEY`", ', error="invalid_request"')
+    else:
+        secret = request.environ.get("HTTP_X_API_KEY", "")  # how some SDKs send it
+        if not secret:
+            return None
     key = runtime().live.current.keys.get(digest(secret.strip()))
     if key is None:
         raise NotAllowed(401, "this API key is unknown or revoked", ', error="invalid_token"')
@@ -80,7 +84,7 @@ def scoped(*scopes: str, people: bool = False) -> Callable[[Callable[Args, Answe
                         f"this needs a key with scope {' or '.join(scopes)}; yours has {', '.join(sorted(key.scopes))}",
                         f', error="insufficient_scope", scope="{" ".join(scopes)}"',
                     )
-                g.actor = f"key:{key.name}"
+                request.environ[_KEY] = key
             elif people and session.get("_user_id") is not None and current_user.is_authenticated:
                 _check_person(accepted, scopes)
             else:
@@ -109,4 +113,5 @@ def _check_person(accepted: frozenset[str], scopes: tuple[str, ...]) -> None:
 
 def actor() -> str:
     """Who is on record for a change."""
-    return cast(str, g.get("actor", ""))
+    key = request.environ.get(_KEY)
+    return f"key:{key.name}" if key is not None else cast(str, g.get("actor", ""))

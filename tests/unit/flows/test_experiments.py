@@ -268,7 +268,7 @@ def test_people_are_warned_of_experiments_on_the_same_placement(here: Runtime) -
     create(here, "elsewhere", placement="cart")
     with here.database.read() as session:
         (words,) = experiments.warnings(session, experiments.find(session, "second"))
-        assert words.startswith("first also run on home")
+        assert words.startswith("first also runs on home: a user in both gets")
         assert experiments.warnings(session, experiments.find(session, "elsewhere")) == []
     change(here, "second", layer="l")
     with here.database.write() as session:

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from reclift.flows import accounts, configuration, experiments, jobs, metrics, models, placements
 from reclift.flows.errors import Invalid
+from reclift.flows.plan_warnings import plan_warnings
 from reclift.strategy import StrategyError
 from reclift.web.api.body import answer, json_object, known_fields, mapping, query_text, query_whole, row_id
 from reclift.web.auth import actor, runtime, scoped
@@ -49,8 +50,12 @@ def create_experiment() -> Response:
 @scoped("read", people=True)
 def get_experiment(key: str) -> Response:
     """One experiment."""
-    with runtime().database.read() as session:
-        return answer(experiments.view(experiments.find(session, key)))
+    here = runtime()
+    with here.database.read() as session:
+        row = experiments.find(session, key)
+        warnings = experiments.warnings(session, row) if row.status in {"draft", "running", "paused"} else []
+        view = experiments.view(row)
+    return answer({**view, "warnings": [*warnings, *plan_warnings(here.live.current.plan, key)]})
 
 
 @manage.patch("/experiments/<key>")

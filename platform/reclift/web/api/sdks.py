@@ -9,6 +9,7 @@ import orjson
 from flask import Blueprint, Response, request
 
 from reclift.domain.growthbook import features_payload
+from reclift.domain.plan import Plan
 from reclift.flows.accounts import digest
 from reclift.flows.clock import rfc3339
 from reclift.flows.serving import Serving
@@ -21,22 +22,22 @@ _MAX_AGE = 10
 
 
 class _Payload:
-    """The payload of the newest snapshot, made once for each."""
+    """The payload of the newest plan, made once for each."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._serving: Serving | None = None
+        self._plan: Plan | None = None
         self._body = b""
         self._tag = ""
 
     def of(self, serving: Serving) -> tuple[bytes, str]:
-        """Body and ETag."""
+        """Body and ETag. A snapshot with other items or aliases has the same plan, and so the same payload."""
         with self._lock:
-            if self._serving is not serving:
+            if self._plan is not serving.plan:
                 changed = rfc3339(serving.changed_at) or ""
                 self._body = orjson.dumps(features_payload(serving.plan, updated=changed))
                 self._tag = hashlib.sha256(self._body).hexdigest()[:32]
-                self._serving = serving
+                self._plan = serving.plan
             return self._body, self._tag
 
 
@@ -57,7 +58,16 @@ def features(client_key: str) -> Response:
     response.set_etag(tag)
     # Shared caches may keep it for a moment and show the old one while they fetch the new.
     response.headers["Cache-Control"] = f"public, max-age={_MAX_AGE}, stale-while-revalidate=60"
+    response.make_conditional(request)
+    return response
+
+
+@sdks.after_request
+def _for_other_sites(response: Response) -> Response:
+    """A browser lets a page of the shop read the answer, refusals included; no cookie is ever looked at here."""
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = "ETag"
-    response.make_conditional(request)
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = "GET"
+        response.headers["Access-Control-Allow-Headers"] = "Cache-Control, If-None-Match"
     return response

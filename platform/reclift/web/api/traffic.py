@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from reclift.flows import experiments, groups, holdouts, layers, phases, ramps
-from reclift.flows.errors import Invalid
+from reclift.flows.errors import Conflict, Invalid
 from reclift.flows.preview import DAYS, Preview
 from reclift.web.api.body import answer, json_object, known_fields
 from reclift.web.auth import actor, runtime, scoped
@@ -118,7 +118,10 @@ def make_preview(key: str) -> Response:
     known_fields(body, frozenset({"arm"}))
     here = runtime()
     with here.database.read() as session:
-        keys = [arm.key for arm in experiments.find(session, key).arms]
+        row = experiments.find(session, key)
+        keys = [arm.key for arm in row.arms]
+    if row.kind == holdouts.KIND or row.source == "imported" or row.status in {"stopped", "archived"}:
+        raise Conflict(f"{key} shows no arms to anybody: only drafts, running and paused experiments can be previewed")
     arm = body.get("arm")
     if arm not in keys:
         raise Invalid.of("arm", arm, f"must be one of {', '.join(keys)}")

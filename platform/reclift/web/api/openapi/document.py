@@ -22,7 +22,7 @@ from reclift.web.api.openapi.parts import REFUSALS, Json, ref
 from reclift.web.auth import Access
 from reclift.web.problems import MEDIA_TYPE
 
-BLUEPRINTS = frozenset({"shop", "manage", "traffic", "reports", "sdks", "health"})
+BLUEPRINTS = frozenset({"shop", "manage", "traffic", "reports", "sdks", "ofrep", "health"})
 """Whose routes the document describes."""
 
 TAGS: tuple[tuple[str, str, dict[str, dict[str, Json]]], ...] = (
@@ -144,7 +144,8 @@ def _published(operation: Json, route: Route, tag: str) -> Json:
     result["security"] = [{"key": []}, *([{"session": []}] if route.access.people else [])]
     result["x-scopes"] = list(route.access.scopes)
     for status in (400, 401, 403):
-        result["responses"][str(status)] = {"$ref": f"#/components/responses/{REFUSALS[status]}"}
+        # OFREP words a 400 in its own way.
+        result["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{REFUSALS[status]}"})
     result["responses"] = dict(sorted(result["responses"].items()))
     return result
 

@@ -120,6 +120,11 @@ def in_query(name: str, schema: Json, *, required: bool = False) -> Json:
     return {"name": name, "in": "query", "required": required, "schema": schema, "description": schema["description"]}
 
 
+def in_header(name: str, schema: Json) -> Json:
+    """A header that may be sent."""
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": schema["description"]}
+
+
 def content(schema: str) -> Json:
     """JSON of a schema."""
     return {"application/json": {"schema": ref(schema)}}

@@ -34,8 +34,8 @@ EXPERIMENTS: dict[str, dict[str, Json]] = {
     "/api/v1/experiments/{key}": {
         "get": operation(
             "Read an experiment",
-            "As stored.",
-            {200: ("The experiment.", "Experiment")},
+            "As stored, with what people should know of it.",
+            {200: ("The experiment.", "ExperimentWithWarnings")},
             parameters=[_EXPERIMENT],
             refusals=[404, 503],
         ),
@@ -100,7 +100,7 @@ TRAFFIC: dict[str, dict[str, Json]] = {
             {201: ("The token.", "PreviewToken")},
             body="PreviewRequest",
             parameters=[_EXPERIMENT],
-            refusals=[404, 503],
+            refusals=[404, 409, 503],
         )
     },
     "/api/v1/groups": {

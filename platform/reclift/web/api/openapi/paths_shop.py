@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from reclift.web.api.openapi.parts import Json, choice, ident, in_path, in_query, operation, text
+from collections.abc import Mapping, Sequence
+
+from reclift.web.api.openapi.parts import Json, choice, content, ident, in_header, in_path, in_query, operation, text
 
 _USER = in_path("user_id", ident("The user's id, percent-encoded."))
+
+
+def _ofrep(
+    summary: str, about: str, answers: Mapping[int, tuple[str, str | None]], *, parameters: Sequence[Json]
+) -> Json:
+    """An OFREP route. Its bad bodies are always 400, so what `operation` adds for bodies does not apply."""
+    described = operation(summary, about, answers, parameters=parameters, refusals=[413, 503])
+    return {**described, "requestBody": {"required": True, "content": content("OfrepRequest")}}
+
 
 SHOP: dict[str, dict[str, Json]] = {
     "/assign": {
@@ -111,6 +122,34 @@ SDKS: dict[str, dict[str, Json]] = {
             ),
             "security": [],
         }
+    },
+    "/ofrep/v1/evaluate/flags/{key}": {
+        "post": _ofrep(
+            "Evaluate one flag (OFREP 0.3)",
+            "For OpenFeature's clients: a flag is an experiment, its value and variant are the arm's key. Keys with "
+            "scope `shop` or `client`, as bearer or in `X-API-Key`. `Reclift-Expose: true` logs the exposure, too.",
+            {
+                200: ("The arm.", "OfrepEvaluation"),
+                400: ("The context cannot be read.", "OfrepFailure"),
+                404: ("There is no such experiment.", "OfrepFailure"),
+            },
+            parameters=[
+                in_path("key", text("The experiment's key.")),
+                in_header("Reclift-Expose", choice("Log the exposure; scope `shop` only.", "true", "false")),
+            ],
+        )
+    },
+    "/ofrep/v1/evaluate/flags": {
+        "post": _ofrep(
+            "Evaluate all flags (OFREP 0.3)",
+            "All running experiments. Send the answer's ETag as `If-None-Match`, and unchanged arms cost nothing.",
+            {
+                200: ("The arms.", "OfrepEvaluations"),
+                304: ("Unchanged.", None),
+                400: ("The context cannot be read.", "OfrepFailure"),
+            },
+            parameters=[in_header("If-None-Match", text("The ETag of the answer before."))],
+        )
     },
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reclift.domain.analysis import FAMILIES, REGIMES, Analysis
 from reclift.web.api.openapi.parts import (
     Json,
     anything,
@@ -51,8 +52,10 @@ _EXPERIMENT: dict[str, Json] = {
     "sticky": flag("A user keeps the arm met first."),
     "arms": many(ref("Arm"), "Two to twenty; exactly one is the control.", minItems=2, maxItems=20),
     "metrics": ref("ExperimentMetrics"),
+    "analysis": ref("Analysis"),
     "note": text("For people.", maxLength=20_000),
     "planned_days": maybe(whole("How long it is planned to run; null: no plan.", minimum=1, maximum=365)),
+    "analysis": ref("Analysis"),
 }
 _SHOWN: dict[str, Json] = {
     "source": choice("Where its data come from.", "live", "replay", "imported"),
@@ -108,6 +111,7 @@ _SHOWN_EXAMPLE = {
     "arms": [{"model": None, "control": False, **arm} for arm in _ARMS],
     "note": "",
     "planned_days": 14,
+    "analysis": Analysis().to_dict(),
     "ramp": [],
     "ramp_stopped": None,
     "phases": [],
@@ -121,6 +125,20 @@ _SHOWN_EXAMPLE = {
     "stopped_at": None,
 }
 SCHEMAS: dict[str, Json] = {
+    "Analysis": closed(
+        "How the numbers are to be read; chosen before the start.",
+        {
+            "regime": choice("When reports may be read.", *REGIMES),
+            "looks": whole("Planned looks of a group-sequential design.", minimum=2, maximum=50),
+            "family": choice("How such a design spends its false positives.", *FAMILIES),
+            "rho": number("Of the power family.", minimum=0.5, maximum=10),
+            "level": number("Of intervals.", minimum=0.5, maximum=0.999),
+            "cuped": flag("Take variance out with values before exposure."),
+            "minimum_effect": maybe(number("The smallest relative lift worth having.", minimum=0.0001, maximum=10)),
+            "tuning": whole("Units at which the always-valid interval is tightest.", minimum=10),
+        },
+        example=Analysis().to_dict(),
+    ),
     "Arm": closed(
         "One variation of an experiment.",
         {

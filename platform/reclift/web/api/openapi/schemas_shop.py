@@ -37,6 +37,51 @@ SCHEMAS: dict[str, Json] = {
         required=["features"],
         additionalProperties=True,
     ),
+    "OfrepRequest": obj(
+        "Whose flags.",
+        {
+            "context": obj(
+                "The user's id, and attributes beside it.",
+                {"targetingKey": ident("The user.")},
+                additionalProperties=True,
+            )
+        },
+        example={"context": {"targetingKey": "u1", "country": "CN"}},
+        additionalProperties=True,
+    ),
+    "OfrepEvaluation": obj(
+        "The arm of one experiment, in OpenFeature's words.",
+        {
+            "key": key("The experiment."),
+            "reason": choice("OpenFeature's reason.", "SPLIT", "TARGETING_MATCH", "DEFAULT", "DISABLED"),
+            "variant": key("The arm."),
+            "value": key("The arm again: what a string flag answers."),
+            "metadata": obj(
+                "Our own words.",
+                {"in_experiment": flag("As of /assign."), "reason": text("As of /assign.")},
+            ),
+        },
+        example={
+            "key": "home-recs",
+            "reason": "SPLIT",
+            "variant": "item-cf",
+            "value": "item-cf",
+            "metadata": {"in_experiment": True, "reason": "bucketed"},
+        },
+    ),
+    "OfrepEvaluations": obj("All of them.", {"flags": many(ref("OfrepEvaluation"), "By start.")}),
+    "OfrepFailure": obj(
+        "Why a flag cannot be evaluated.",
+        {
+            "key": text("The flag, where one was asked for."),
+            "errorCode": choice(
+                "OFREP's code.", "FLAG_NOT_FOUND", "PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL"
+            ),
+            "errorDetails": text("What to mend."),
+        },
+        required=["errorCode", "errorDetails"],
+        example={"key": "home", "errorCode": "FLAG_NOT_FOUND", "errorDetails": "experiment 'home' does not exist"},
+    ),
     "AssignRequest": closed(
         "Whose arm is asked for.",
         {
@@ -169,7 +214,7 @@ SCHEMAS: dict[str, Json] = {
             "session_id": maybe(ident("A guest's session.")),
             "item_id": maybe(ident("The item.")),
             "recommendation_id": maybe(ident("Of the list in which it was seen: attributes the event to its arm.")),
-            "value": maybe(number("Money or amount.")),
+            "value": maybe(number("Money or amount.", minimum=-1e15, maximum=1e15)),
             "timestamp": maybe(text("When it was; left out: now.", format="date-time")),
             "properties": maybe(anything("Anything else; at most 50 entries. Of an exposure: `experiment`, `arm`.")),
         },

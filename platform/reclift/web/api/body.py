@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from reclift.domain.events import EventError, checked_id, has_nul
 from reclift.flows.errors import NotFound
@@ -72,11 +73,15 @@ def json_object(*, nul: bool = False) -> dict[str, Any]:
 
 def _read(environ: WSGIEnvironment) -> bytes:
     """The whole body. One of a known, allowed length is read at once; the rest is Werkzeug's to read or refuse."""
+    most = runtime().settings.max_body_bytes
     length = environ.get("CONTENT_LENGTH", "")
-    if length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= runtime().settings.max_body_bytes:
+    if length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= most:
         raw: bytes = environ["wsgi.input"].read(int(length))
         return raw
-    return request.get_data(cache=False)
+    raw = request.get_data(cache=False)
+    if len(raw) >= most:  # in chunks, of which no more were read
+        raise RequestEntityTooLarge
+    return raw
 
 
 def _not_json(declared: str) -> Refused:

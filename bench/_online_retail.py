@@ -4,8 +4,9 @@
 
 FILE is the data set as Parquet or CSV with its own column names (InvoiceNo, StockCode, Description, Quantity,
 InvoiceDate, UnitPrice, CustomerID), as from https://archive.ics.uci.edu/dataset/352. Temporal split: the last fifth of
-all purchases is to be found. Short lists are filled by 30 days' popularity, as on a placement. `--repeats` also asks for
-what a customer bought before. Data: Chen, Sain & Guo (2012), Journal of Database Marketing & Customer Strategy Management 19(3).
+all purchases is to be found. Short lists are filled by 30 days' popularity, as on a placement. `--repeats` also asks
+for what a customer bought before. Data: Chen, Sain & Guo (2012), Journal of Database Marketing & Customer Strategy
+Management 19(3).
 """
 
 from __future__ import annotations

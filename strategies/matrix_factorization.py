@@ -30,7 +30,7 @@ class MatrixFactorizationParameters(Parameters):
         1.0, gt=0, le=1000, description="ranking: confidence in an interaction of weight w is 1 + alpha * w"
     )
     regularization: float = Field(
-        0.07,
+        0.075,
         gt=0,
         lt=1,
         description="ranking: patterns weaker than this share of the strongest one in the data are taken for noise",
@@ -202,7 +202,7 @@ def _state(
 
 
 def _fit_ranking(data: Dataset, params: MatrixFactorizationParameters, progress: Progress) -> State:
-    chosen = np.unique(data.columns)
+    chosen = np.flatnonzero(np.bincount(data.columns, minlength=data.shape[1]))
     if not len(chosen):
         return _state(data.item_ids[:0], np.zeros((0, params.factors), np.float32), penalty=1.0)
     from implicit.cpu.als import AlternatingLeastSquares
@@ -266,5 +266,7 @@ def _largest_singular_value(matrix: Any, steps: int = 20) -> float:
     for _ in range(steps):
         vector /= np.linalg.norm(vector)
         vector = matrix.T @ (matrix @ vector)
-        length = float(np.linalg.norm(vector))
+        before, length = length, float(np.linalg.norm(vector))
+        if abs(length - before) <= 1e-4 * length:
+            break
     return float(np.sqrt(length))

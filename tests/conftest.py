@@ -95,7 +95,8 @@ def chromium() -> Iterator[Browser]:
             f"no Chromium ({named or ', '.join(BROWSERS)}): `make test` installs it, or set RECLIFT_CHROMIUM"
         )
     # Chromium's sandbox needs rights that containers and root do not give; the tests open only our own pages.
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"]
+    arguments += ["--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=arguments)
         yield browser

@@ -13,18 +13,20 @@ from reclift.web.pages.backend import JSON, Invalid, NotFound, Page, Person, Pro
 from tests import fake_shop
 from tests.fake_experiments import samples
 from tests.fake_reports import METRICS, NOW
+from tests.fake_traffic import FakeTraffic, sample_groups
 
 PASSWORD = "a long pass phrase"
 MANAGER = Person("1", "mia@shop.example", "manager", "Mia Manager")
 VIEWER = Person("2", "vic@shop.example", "viewer", "Vic Viewer")
 
 
-class FakePages:
+class FakePages(FakeTraffic):
     """Implements `reclift.web.pages.backend.Pages`."""
 
     def __init__(self, empty: bool = False) -> None:
         self.store = {} if empty else samples()
         self.shop = fake_shop.shop(empty)
+        self.saved = {} if empty else sample_groups()
         self._people = {person.id: person for person in (MANAGER, VIEWER)}
         self.calls: list[tuple[Any, ...]] = []
 
@@ -60,7 +62,9 @@ class FakePages:
         self._check(payload)
         if payload["key"] in self.store:
             raise Invalid([{"field": "key", "value": payload["key"], "rule": "is taken by another experiment"}])
-        experiment = {**payload, "status": "draft", "phase": 1, "version": 1, "source": "live", "layer": None,
+        experiment = {"layer": None, "exclude": {}, "overrides": {}, "sticky": False, "ramp": [], **payload,
+                      "status": "draft", "phase": 1, "version": 1, "source": "live", "kind": "ab",
+                      "layer_range": None, "ramp_stopped": None, "phases": [], "weight_changes": [],
                       "created_at": NOW.isoformat(), "started_at": None, "stopped_at": None}  # fmt: skip
         experiment.setdefault("note", "")
         self.store = {payload["key"]: (experiment, None), **self.store}
@@ -96,6 +100,8 @@ class FakePages:
             experiment["status"] = transition(Status(experiment["status"]), action).value
         except TransitionError as error:
             raise Refused(str(error)) from error
+        if action == "start":
+            self._take_room(experiment)
         if action in {"start", "stop"}:
             experiment["started_at" if action == "start" else "stopped_at"] = NOW.isoformat()
         self.store[key] = (experiment, self.store[key][1])
@@ -129,6 +135,10 @@ class FakePages:
     def refresh_report(self, key: str, actor: Person) -> None:
         self.experiment(key)
         self.calls.append(("refresh_report", key, actor.email))
+
+    def report_state(self, key: str) -> JSON:
+        report = self.report(key)
+        return {"computed_at": report["computed_at"] if report else None, "job": "queued", "error": None}
 
     # strategies and models
     def strategies(self) -> list[JSON]:
@@ -168,11 +178,18 @@ class FakePages:
         ]
         return self._page(rows, page)
 
-    def events(self, page: int) -> Page:
-        return self._page(self.shop["events"], page)
+    def events(self, page: int, kind: str | None = None) -> Page:
+        return self._page([e for e in self.shop["events"] if kind in {None, e["type"]}], page)
 
-    def jobs(self, page: int) -> Page:
-        return self._page(self.shop["jobs"], page)
+    def event_types(self) -> list[str]:
+        return sorted({e["type"] for e in self.shop["events"]})
+
+    def job_tasks(self) -> list[str]:
+        return sorted({j["task"] for j in self.shop["jobs"]})
+
+    def jobs(self, page: int, task: str | None = None) -> Page:
+        rows = [j for j in self.shop["jobs"] if (j["task"] == task if task else j["task"] != "rollup" or j["error"])]
+        return self._page(rows, page)
 
     def _page(self, rows: list[JSON], page: int, size: int = 25) -> Page:
         return {"rows": rows[(page - 1) * size : page * size], "page": page, "size": size, "total": len(rows)}
@@ -192,7 +209,7 @@ class FakePages:
         number = str(len(self.shop["keys"]) + 1)
         self.shop["keys"].insert(0, {
             "id": number, "name": name, "prefix": f"rk_{number}ab", "scopes": list(scopes), "created_by": actor.email,
-            "created_at": NOW.isoformat(), "last_used_at": None, "revoked_at": None})  # fmt: skip
+            "created_at": NOW.isoformat(), "revoked_at": None})  # fmt: skip
         return f"rk_{number}ab_0123456789abcdef0123456789abcdef"
 
     def revoke_key(self, key_id: str, actor: Person) -> None:
@@ -203,9 +220,8 @@ class FakePages:
         self.calls.append(("revoke_key", key_id, actor.email))
 
     def people(self) -> list[JSON]:
-        seen = (NOW - timedelta(minutes=3)).isoformat()
-        return [{"id": p.id, "email": p.email, "name": p.name, "role": p.role, "created_at": NOW.isoformat(),
-                 "last_seen_at": seen if p.role == "manager" else None} for p in self._people.values()]  # fmt: skip
+        return [{"id": p.id, "email": p.email, "name": p.name, "role": p.role, "created_at": NOW.isoformat()}
+                for p in self._people.values()]  # fmt: skip
 
     def create_person(self, email: str, password: str, role: str, name: str, actor: Person) -> JSON:
         if len(password) < 12:

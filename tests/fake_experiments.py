@@ -15,7 +15,9 @@ def _experiment(key: str, name: str, arms: list[dict[str, Any]], **more: Any) ->
         "arms": arms, "metrics": {"primary": "ctr", "secondary": ["conversion", "revenue_per_user"],
                                   "guardrails": ["latency"]},
         "status": "running", "phase": 1, "created_at": (NOW - timedelta(days=8)).isoformat(), "started_at": None,
-        "stopped_at": None, "version": 3, "source": "live", "note": "", "planned_days": 14,
+        "stopped_at": None, "version": 3, "source": "live", "note": "", "planned_days": 14, "kind": "ab",
+        "layer_range": None, "exclude": {}, "overrides": {}, "sticky": False, "ramp": [], "ramp_stopped": None,
+        "phases": [], "weight_changes": [],
     }  # fmt: skip
     base.update(more)
     return base
@@ -41,7 +43,10 @@ def home_recs() -> tuple[dict[str, Any], dict[str, Any]]:
         ],
         hypothesis="Lists made from people's own history are clicked more often than bestsellers.",
         started_at=(NOW - timedelta(days=5, hours=9)).isoformat(), audience={"country": {"$in": ["CN", "US"]}},
-        note="Newsletter went out on day 3.",
+        note="Newsletter went out on day 3.", layer="home", layer_range=[0.0, 0.6], traffic=0.6, phase=2,
+        exclude={"$or": [{"$savedGroup": {"id": "bots"}}, {"is_staff": {"$eq": True}}]}, overrides={"u42": "als"},
+        phases=[{"phase": 1, "weights": {"control": 0.5, "item-cf": 0.25, "als": 0.25}, "traffic": 0.2,
+                 "ended_at": (NOW - timedelta(days=5)).isoformat(), "note": "als was slow until its model was rebuilt"}],
     )  # fmt: skip
     arms = [
         ArmData("control", 4201, 21340, _means(0.0312, 0.0421, 1.32, 3.1), SPREADS, control=True),
@@ -82,7 +87,9 @@ def underpowered() -> tuple[dict[str, Any], dict[str, Any]]:
             _arm("control", "popularity", 0.5, control=True), _arm("content", "content", 0.5),
         ],
         placement="product-page", source="replay", planned_days=21,
-        started_at=(NOW - timedelta(days=1, hours=8)).isoformat(), traffic=0.2,
+        started_at=(NOW - timedelta(days=1, hours=8)).isoformat(), traffic=0.2, sticky=True, layer="product-page",
+        layer_range=[0.0, 1.0],
+        ramp=[{"traffic": t, "after_hours": h} for t, h in ((0.01, 0.0), (0.2, 24.0), (0.5, 48.0), (1.0, 96.0))],
     )  # fmt: skip
     arms = [
         ArmData("control", 948, 3211, _means(0.0288, 0.0401, 1.22, 3.0), SPREADS, control=True),
@@ -108,7 +115,10 @@ def broken() -> tuple[dict[str, Any], dict[str, Any]]:
         "cart-addons", "Cart: add-ons", [
             _arm("control", "popularity", 0.5, control=True), _arm("item-cf", "item_cf", 0.5, k=100),
         ],
-        placement="cart", started_at=(NOW - timedelta(days=9)).isoformat(), planned_days=14,
+        placement="cart", started_at=(NOW - timedelta(days=9)).isoformat(), planned_days=14, status="paused",
+        traffic=0.1, ramp=[{"traffic": 0.1, "after_hours": 0.0}, {"traffic": 1.0, "after_hours": 240.0}],
+        ramp_stopped={"at": (NOW - timedelta(hours=20)).isoformat(),
+                      "reason": "the sample ratio is not as planned (p = 2.7e-05)"},
     )  # fmt: skip
     arms = [
         ArmData("control", 5210, 15210, _means(0.041, 0.062, 2.2, 3.0), SPREADS, control=True),
@@ -126,11 +136,27 @@ def draft() -> dict[str, Any]:
         "home-ease", "Home: EASE against item-cf", [
             _arm("item-cf", "item_cf", 0.5, control=True), _arm("als", "matrix_factorization", 0.5),
         ],
-        status="draft", version=1,
+        status="draft", version=1, layer="home", traffic=0.3,
     )  # fmt: skip
+
+
+def holdout() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Five of a hundred users who see no experiment."""
+    experiment = _experiment(
+        "no-experiments", "Everywhere: nothing new", [_arm("held-out", "", 0.05, control=True), _arm("open", "", 0.95)],
+        kind="holdout", placement=None, planned_days=None, started_at=(NOW - timedelta(days=30)).isoformat(),
+        metrics={"primary": "conversion", "secondary": ["revenue_per_user"], "guardrails": []},
+    )  # fmt: skip
+    arms = [
+        ArmData("held-out", 902, 4310, _means(0.0301, 0.0408, 1.27, 3.0), SPREADS, control=True),
+        ArmData("open", 17211, 82114, _means(0.0344, 0.0431, 1.38, 5.9), SPREADS),
+    ]
+    decision = {"call": "keep_running", "because": ["Conversion of open users is higher, and not yet beyond doubt."]}
+    roles = {"conversion": "primary", "revenue_per_user": "secondary"}
+    return experiment, make_report("no-experiments", arms, roles, 30, decision, weights=[0.05, 0.95])
 
 
 def samples() -> dict[str, tuple[dict[str, Any], dict[str, Any] | None]]:
     """Experiments with their reports by key, newest first."""
-    pairs = [(draft(), None), home_recs(), underpowered(), broken(), pdp_similar()]
+    pairs = [(draft(), None), home_recs(), underpowered(), broken(), holdout(), pdp_similar()]
     return {experiment["key"]: (deepcopy(experiment), report) for experiment, report in pairs}

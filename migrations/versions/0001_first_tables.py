@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("created_at", Time, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_aliases")),
         sa.UniqueConstraint("alias", name=op.f("uq_aliases_alias")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_aliases_unit_id", "aliases", ["unit_id"], unique=False)
 
@@ -85,9 +86,17 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("unit_id", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dirty_units")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_dirty_units_unit_id", "dirty_units", ["unit_id"], unique=False)
 
+    op.create_table(
+        "evaluations",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("computed_at", Time, nullable=False),
+        sa.Column("body", Json, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_evaluations")),
+    )
     op.create_table(
         "events",
         sa.Column("event_id", sa.String(length=200), nullable=False),
@@ -415,6 +424,7 @@ def downgrade() -> None:
     op.drop_index("ix_events_at", table_name="events")
 
     op.drop_table("events")
+    op.drop_table("evaluations")
     op.drop_index("ix_dirty_units_unit_id", table_name="dirty_units")
 
     op.drop_table("dirty_units")

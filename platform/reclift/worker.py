@@ -7,13 +7,15 @@ Scheduled work makes its row when there is something to do.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
 from reclift.flows import jobs, models, ramps, report, rollup, train
@@ -25,7 +27,11 @@ log = structlog.get_logger(__name__)
 ASKED_FOR = ("train", "report")
 SCHEDULED = ("rollup", "reports", "ramps", "training", "sweep", "housekeeping")
 
+PARENT = "RECLIFT_PARENT"
+"""The variable by which a server tells its worker who it is."""
+
 _PROGRESS_SECONDS = 0.5
+_PARENT_SECONDS = 2.0
 
 
 class _Process:
@@ -71,7 +77,7 @@ def make_app(settings: Settings) -> Celery:
         "reports": float(settings.report_every_seconds),
         "ramps": 30.0,
         "training": 60.0,
-        "sweep": 15.0,
+        "sweep": 10.0,
         "housekeeping": 3600.0,
     }
     app.conf.beat_schedule = {
@@ -201,6 +207,21 @@ def _training(runtime: wiring.Runtime) -> int:
         for strategy, params in due:
             jobs.request(session, runtime.queue, "train", {"strategy": strategy, "params": params}, train.SYSTEM)
     return len(due)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # Celery publishes no types
+def _end_with_the_server(**_: Any) -> None:
+    """A server that was killed cannot end its worker, and the next one brings its own."""
+    parent = os.environ.get(PARENT)
+    if parent is not None:
+        threading.Thread(target=_watch_parent, args=(int(parent),), name="reclift-parent", daemon=True).start()
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    log.error("server_gone", parent=parent)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery publishes no types

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import orjson
 import pytest
 from sqlalchemy import func, select
@@ -235,6 +237,22 @@ def test_items_are_added_replaced_and_removed(runtime: Runtime, shop: Caller) ->
     shop.ok("DELETE", "/items/a%2Fb%20c%3Fd", status=204)
 
 
+@pytest.mark.parametrize("odd", ["/x", "a//b", "x/", "x/aliases", "a\nb", " ", "é😀", "a?b#c", "%2F", "..", "a;b=c"])
+def test_any_id_can_stand_in_an_address(runtime: Runtime, shop: Caller, odd: str) -> None:
+    # "/x" must not be taken for "x": another person would be erased.
+    others = ["x", "a/b", "a"]
+    events = [{"type": "click", "user_id": user, "item_id": user} for user in (odd, *others)]
+    shop.ok("POST", "/events", {"events": events}, 202)
+    path = quote(odd, safe="")
+    shop.ok("PUT", f"/users/{path}", {"attributes": {}})
+    assert shop.ok("POST", f"/users/{path}/aliases", {"alias": "device"}, 201)["user_id"] == odd
+    assert shop.ok("DELETE", f"/users/{path}")["removed"]["events"] == 1
+    assert count(runtime, EventRow) == len(others)
+    shop.ok("PUT", "/items", {"items": [{"item_id": one} for one in (odd, *others)]})
+    shop.ok("DELETE", f"/items/{path}", status=204)
+    assert count(runtime, ItemRow) == len(others)
+
+
 def test_all_problems_of_an_item_are_named(runtime: Runtime, shop: Caller) -> None:
     bad = {"item_id": "x" * 201, "price": -1, "available": "yes", "attributes": [], "colour": "red", "title": 5}
     document = shop.refused("PUT", "/items", {"items": [item(1), bad]}, status=422)
@@ -303,7 +321,9 @@ def test_no_events_are_no_error(shop: Caller) -> None:
 
 def test_a_large_number_is_no_problem(shop: Caller) -> None:
     body = (
-        b'{"events": [{"type": "click", "user_id": "u", "value": 99999999999999999999, '
+        b'{"events": [{"type": "click", "user_id": "u", "value": 1000000000000000.0, '
         b'"properties": {"n": 18446744073709551615}}]}'
     )
     assert orjson.loads(shop("POST", "/events", body).data)["accepted"] == 1
+    too_large = shop("POST", "/events", body.replace(b"1000000000000000.0", b"99999999999999999999")).json
+    assert too_large["rejected"][0]["error"].startswith("value=1e+20: ")

@@ -44,13 +44,19 @@ def differences(database: Database) -> list[Any]:
 
 
 def constraints(database: Database) -> dict[str, set[str | None]]:
-    """What alembic does not compare: names of check constraints and primary keys."""
+    """What alembic does not compare: names of check constraints and primary keys, and how SQLite counts."""
     inspector = inspect(database.engine)
-    return {
+    found = {
         table: {check["name"] for check in inspector.get_check_constraints(table)}
         | {inspector.get_pk_constraint(table)["name"]}
         for table in Base.metadata.tables
     }
+    if database.is_sqlite:
+        with database.engine.connect() as connection:
+            counting = connection.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'"))
+            for table in counting.scalars():
+                found[table].add("autoincrement")
+    return found
 
 
 def test_models_and_migrations_agree(database: Database) -> None:

@@ -22,6 +22,8 @@ COMMANDS = {
     "demo": ("reclift.cli.demo", "demo"),
     "train": ("reclift.cli.work", "train"),
     "analyze": ("reclift.cli.analyze", "analyze"),
+    "evaluate": ("reclift.cli.evaluate", "evaluate"),
+    "new-strategy": ("reclift.cli.new_strategy", "new_strategy"),
     "import": ("reclift.cli.imports", "import_data"),
     "report": ("reclift.cli.work", "report"),
 }

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import click
 import structlog
@@ -57,6 +56,8 @@ def prepare(settings: Settings) -> None:
 
 def run_server(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until the process is told to end."""
+    # Requests are answered in many threads; a BLAS that starts more for each small product only gets in their way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     server = Server(
         "reclift.web.wsgi:make",
         factory=True,
@@ -80,6 +81,8 @@ class EmbeddedWorker:
         """Nothing starts before `start`."""
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
+        self._lock = threading.Lock()
+        self._environment = {**os.environ, "RECLIFT_PARENT": str(os.getpid())}  # it ends when this process is gone
 
     def start(self) -> None:
         """Start the child and watch it."""
@@ -89,7 +92,7 @@ class EmbeddedWorker:
     def _spawn(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "reclift", "worker", "--beat", "--concurrency", "2"],
-            env={**os.environ, "RECLIFT_PARENT": str(os.getpid())},
+            env=self._environment,
             stdin=subprocess.DEVNULL,
         )
 
@@ -102,14 +105,16 @@ class EmbeddedWorker:
             if self._ending.is_set():
                 return
             log.error("worker_ended", code=code)
-            time.sleep(_RESTART_SECONDS)
-            if not self._ending.is_set():
-                self._spawn()
+            self._ending.wait(_RESTART_SECONDS)
+            with self._lock:
+                if not self._ending.is_set():
+                    self._spawn()
 
     def stop(self) -> None:
         """End the child, firmly if it does not listen."""
-        self._ending.set()
-        process = self._process
+        with self._lock:  # the watcher may be about to start another
+            self._ending.set()
+            process = self._process
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGTERM)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reclift.domain.analysis import check_analysis
 from reclift.domain.condition_check import check_condition
 from reclift.domain.experiment import Arm
 from reclift.domain.groups import Groups
@@ -48,10 +49,11 @@ def parse_experiment(
     """Check an experiment's JSON. Returns it in one shape, and everything that is wrong; use the first if none is.
 
     The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
-    metrics` (and `note, planned_days` if sent), with defaults where nothing was sent. Arms are dicts of `key, strategy,
-    params, weight, control, model`; metrics a dict of `primary, secondary, guardrails`, `primary` being `None` where
-    no metrics were sent. Weights stay as they are (the plan normalises them). With `partial` (a PATCH) only what was
-    sent is in it and nothing is required. With `groups`, the saved groups that conditions name must exist.
+    metrics` (and `note, planned_days, analysis` if sent), with defaults where nothing was sent. Arms are dicts of
+    `key, strategy, params, weight, control, model`; metrics a dict of `primary, secondary, guardrails`, `primary` being
+    `None` where no metrics were sent. Weights stay as they are (the plan normalises them). With `partial` (a PATCH)
+    only what was sent is in it and nothing is required. With `groups`, the saved groups that conditions name must
+    exist.
     """
     if not isinstance(payload, Mapping):
         return {}, [Problem("body", payload, "must be a JSON object")]
@@ -116,6 +118,7 @@ class _Reader:
             "metrics": self.metrics,
             "note": lambda value, place: self.text(value, place, MAX_NOTE),
             "planned_days": self.planned_days,
+            "analysis": self.analysis,
         }
         self.arm_fields: dict[str, Callable[[Any, str], Any]] = {
             "key": self.key,
@@ -152,6 +155,12 @@ class _Reader:
         if value not in KINDS:
             self.add(place, value, f"must be one of {', '.join(KINDS)}")
         return str(value)
+
+    def analysis(self, value: Any, place: str) -> dict[str, Any]:
+        """How the numbers are to be read."""
+        chosen, problems = check_analysis(value, place)
+        self.problems += problems
+        return chosen
 
     def planned_days(self, value: Any, place: str) -> int | None:
         """Whole days that the experiment is planned to run; `None`: no plan."""

@@ -130,7 +130,7 @@ def search_items(
 def titles(session: Session, item_ids: Iterable[str]) -> dict[str, str]:
     """The titles of some items."""
     rows = session.execute(select(ItemRow.item_id, ItemRow.title).where(ItemRow.item_id.in_(list(item_ids))))
-    return dict(rows.tuples().all())
+    return {str(item_id): str(title) for item_id, title in rows}
 
 
 def put_profile(session: Session, unit_id: str, attributes: object) -> None:

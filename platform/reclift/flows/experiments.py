@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from reclift.domain.analysis import Analysis
 from reclift.domain.experiment import Arm, Experiment, LayerSlot, Status, TransitionError, transition
 from reclift.domain.groups import Groups
 from reclift.domain.plan import Plan
@@ -104,6 +105,7 @@ def view(row: ExperimentRow) -> dict[str, Any]:
         "metrics": row.metrics,
         "note": row.data.get("note", ""),
         "planned_days": row.data.get("planned_days"),
+        "analysis": Analysis.from_dict(row.data.get("analysis")).to_dict(),
         "ramp": row.data.get("ramp") or [],
         "ramp_stopped": row.data.get("ramp_stopped"),
         "phases": row.data.get("phases") or [],
@@ -279,20 +281,24 @@ def act(
 
 def warnings(session: Session, row: ExperimentRow) -> list[str]:
     """What people should know before they start it, though it is allowed."""
+    if row.kind == holdouts.KIND:
+        return []
     others = session.scalars(
         select(ExperimentRow.key).where(
             ExperimentRow.placement == row.placement,
             ExperimentRow.status == "running",
             ExperimentRow.key != row.key,
             ExperimentRow.source != "imported",
+            ExperimentRow.kind != holdouts.KIND,
             (ExperimentRow.layer != row.layer) | (ExperimentRow.layer.is_(None)),
         )
     ).all()
     if not others:
         return []
+    run, several = ("also runs", "both") if len(others) == 1 else ("also run", "several of them")
     return [
         (
-            f"{', '.join(others)} also run on {row.placement}: a user in several gets the list of the one that started "
+            f"{', '.join(others)} {run} on {row.placement}: a user in {several} gets the list of the one that started "
             "first and counts only there. Put them into one layer to share the users out."
         )
     ]
@@ -322,7 +328,7 @@ def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:
     chosen = fields.get("metrics")
     if chosen is not None and chosen.get("primary") is not None:
         row.metrics = {"secondary": [], "guardrails": [], **chosen}
-    extras = {name: fields[name] for name in ("note", "planned_days") if name in fields}
+    extras = {name: fields[name] for name in ("note", "planned_days", "analysis") if name in fields}
     if extras:
         row.data = {**row.data, **extras}
     if "arms" in fields:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 5.0
-LEASE_SECONDS = 45.0
-"""Nine beats: one that a busy database delays must not cost a living worker its job."""
+LEASE_SECONDS = 30.0
+"""Six beats: one that a busy database delays must not cost a living worker its job."""
 
 
 class Heartbeat:

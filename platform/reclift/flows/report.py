@@ -2,165 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from reclift.domain.events import parse_time
-from reclift.domain.metric import Metric
-from reclift.flows import metrics as metric_flow
-from reclift.flows import report_parts, rollup
-from reclift.flows.clock import now, rfc3339, to_datetime
+from reclift.domain.analysis import Analysis
+from reclift.flows import report_parts, report_trust, rollup
+from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.experiments import find
-from reclift.stats.comparison import arm_summary, compare
-from reclift.stats.decision import Decision, MetricReading, decide
-from reclift.stats.multiple import adjust
+from reclift.flows.report_read import Read, plan_of, planned_shares, read_metrics, readings
+from reclift.stats.comparison import arm_summary
+from reclift.stats.decision import Decision, decide
 from reclift.stats.plan import Plan
-from reclift.stats.result import Comparison
 from reclift.stats.srm import SrmResult, srm
-from reclift.stats.sums import Sums
-from reclift.storage.aggregates import (
-    ArmCount,
-    Segment,
-    arm_counts,
-    arm_sums,
-    cap_value,
-    data_until,
-    first_exposure,
-    units_between,
-)
+from reclift.storage.aggregates import ArmCount, Segment, arm_counts, data_until, first_exposure
 from reclift.storage.database import Database
 from reclift.storage.tables import ExperimentRow, ReportRow
 
-Role = Literal["primary", "secondary", "guardrail"]
-
-LEVEL = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """One metric with its arms' sums and its comparisons."""
-
-    metric: Metric
-    role: Role
-    sums: Mapping[str, Sums]
-    comparisons: Sequence[Comparison]
-
-
-def roles(row: ExperimentRow, known: Mapping[str, Metric]) -> list[tuple[Metric, Role]]:
-    """The experiment's metrics in the report's order; one that stands in several roles keeps the first."""
-    wanted: list[tuple[str, Role]] = [(row.metrics.get("primary") or "", "primary")]
-    wanted += [(key, "secondary") for key in row.metrics.get("secondary", ())]
-    wanted += [(key, "guardrail") for key in row.metrics.get("guardrails", ())]
-    result: dict[str, tuple[Metric, Role]] = {}
-    for key, role in wanted:
-        if key in known and key not in result:
-            result[key] = (known[key], role)
-    return list(result.values())
-
-
-def read_metrics(
-    session: Session,
-    row: ExperimentRow,
-    counts: dict[str, ArmCount],
-    *,
-    segment: Segment | None = None,
-    only: Role | None = None,
-) -> list[Read]:
-    """Sums and comparisons of every metric; p-values are adjusted within their role.
-
-    Primary and guardrails by Holm (no false alarm among them), secondary ones by Benjamini-Hochberg (few among many).
-    """
-    control = next(arm.key for arm in row.arms if arm.control)
-    known = metric_flow.all_metrics(session)
-    reads = []
-    units = sum(count.units for count in counts.values())
-    for metric, role in roles(row, known):
-        if only is not None and role != only:
-            continue
-        cap = cap_value(session, row.key, row.phase, metric, units)
-        sums = arm_sums(session, row.key, row.phase, metric, counts, cap=cap, segment=segment)
-        comparisons = [
-            compare(
-                sums[control],
-                sums[arm.key],
-                kind=metric.statistic,
-                level=LEVEL,
-                arm=arm.key,
-                control_arm=control,
-                higher_is_better=metric.direction == "increase",
-            )
-            for arm in row.arms
-            if not arm.control
-        ]
-        reads.append(Read(metric, role, sums, comparisons))
-    return _adjusted(reads)
-
-
-def _adjusted(reads: Sequence[Read]) -> list[Read]:
-    result = list(reads)
-    for role in ("primary", "secondary", "guardrail"):
-        places = [place for place, read in enumerate(result) if read.role == role]
-        family = [comparison for place in places for comparison in result[place].comparisons]
-        corrected = iter(adjust(family, "benjamini-hochberg" if role == "secondary" else "holm"))
-        for place in places:
-            read = result[place]
-            result[place] = Read(read.metric, read.role, read.sums, [next(corrected) for _ in read.comparisons])
-    return result
-
-
-def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None) -> Plan:
-    """How far the experiment's plan is. Replayed and imported data have a time of their own."""
-    days_planned = row.data.get("planned_days")
-    phase_at = row.data.get("phase_at")
-    start: datetime | None = datetime.fromisoformat(phase_at) if phase_at else row.started_at
-    end = row.stopped_at or now()
-    if row.source != "live" and first is not None and until is not None:
-        start, end = to_datetime(first), to_datetime(until)
-    days_run = (end - start).total_seconds() / 86_400 if start is not None else 0.0
-    return Plan(
-        regime=row.data.get("regime", "fixed" if days_planned else "sequential"),
-        days_planned=days_planned,
-        days_run=days_run,
-        units=units,
-        minimum_effect=row.data.get("minimum_effect"),
-        finished=row.status in {"stopped", "archived"},
-    )
-
-
-def planned_shares(session: Session, row: ExperimentRow, counts: Mapping[str, ArmCount]) -> list[float]:
-    """What each arm's size should be in proportion to: its weight, or, where weights changed on the way, the mixture
-    of weights that held when the units came in.
-    """
-    now_planned = {arm.key: arm.weight for arm in row.arms}
-    changes = row.data.get("weight_changes") or []
-    if not changes or not any(count.units for count in counts.values()):
-        return list(now_planned.values())
-    edges = [parse_time(change["until"]) for change in changes]
-    came = units_between(session, row.key, row.phase, edges)
-    planned = [change["weights"] for change in changes] + [now_planned]
-    return [
-        sum(units * weights[arm.key] / sum(weights.values()) for units, weights in zip(came, planned, strict=True))
-        for arm in row.arms
-    ]
+_MOST_UNITS_NOW = 5_000
 
 
 def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
     """The whole report of the experiment's present phase, in API.md's shape and more."""
     counts = {arm.key: ArmCount(0, 0, 0) for arm in row.arms}
     counts |= {arm: count for arm, count in arm_counts(session, row.key, row.phase).items() if arm in counts}
-    ratio = srm([counts[arm.key].units for arm in row.arms], planned_shares(session, row, counts))
+    shares = planned_shares(session, row, counts)
+    ratio = srm([counts[arm.key].units for arm in row.arms], shares)
     reads = read_metrics(session, row, counts)
     until, first = data_until(session, row.key, row.phase), first_exposure(session, row.key, row.phase)
     units = sum(count.units for count in counts.values())
     plan = plan_of(row, units, first, until)
-    decision = _decide(ratio, reads, plan)
+    decision = _decide(row, ratio, reads, plan)
+    chosen = Analysis.from_dict(row.data.get("analysis"))
     waiting = rollup.waiting(session)
     return {
         "experiment": row.key,
@@ -172,7 +49,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "day": max(1, int(plan.days_run or 0) + 1) if units else 0,
         "planned_days": row.data.get("planned_days"),
         "srm": ratio.to_dict(),
-        "trust": report_parts.trust(session, row, counts, ratio, reads[0].metric if reads else None, until, waiting),
+        "trust": report_trust.trust(session, row, counts, ratio, shares, reads, until, waiting),
         "multi_arm_units": sum(count.several for count in counts.values()),
         "arms": [
             {
@@ -186,27 +63,25 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         ],
         "metrics": [_metric_view(row, read) for read in reads],
         "decision": decision.to_dict(),
-        "series": report_parts.series(session, row, [read.metric for read in reads if read.role != "guardrail"]),
+        "series": report_parts.series(
+            session, row, [(read.metric, read.cap) for read in reads if read.role != "guardrail"]
+        ),
         "positions": report_parts.position_view(session, row),
         "lists": report_parts.lists(session, row),
         "method": {
-            "level": LEVEL,
+            "level": chosen.level,
             "means": "Welch's t; relative lift by the delta method",
             "ratios": "delta method, the unit is the user",
-            "adjustment": "Holm for the primary metric and guardrails, Benjamini-Hochberg for secondary metrics",
+            "adjustment": "Holm for the primary metric, Benjamini-Hochberg for secondary metrics, none for guardrails",
             "regime": plan.effective_regime,
+            "analysis": chosen.to_dict(),
         },
     }
 
 
-def _decide(ratio: SrmResult, reads: Sequence[Read], plan: Plan) -> Decision:
-    readings = [
-        MetricReading(
-            read.metric.name, read.role, read.comparisons, read.metric.margin if read.role == "guardrail" else None
-        )
-        for read in reads
-    ]
-    return decide(ratio, readings, plan, alpha=1 - LEVEL)
+def _decide(row: ExperimentRow, ratio: SrmResult, reads: Sequence[Read], plan: Plan) -> Decision:
+    level = Analysis.from_dict(row.data.get("analysis")).level
+    return decide(ratio, readings(reads), plan, alpha=1 - level)
 
 
 def _metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
@@ -264,12 +139,15 @@ def latest(session: Session, key: str) -> dict[str, Any] | None:
 
 
 def latest_or_now(database: Database, key: str, *, segment: str | None = None, keep: int = 50) -> dict[str, Any]:
-    """The newest stored report; the first one is computed on the spot. `segment` adds a breakdown by an attribute."""
+    """The newest stored report; the first one is computed on the spot. `segment` adds a breakdown by an attribute.
+
+    Nobody waits for a long rollup: what is still waiting after some of it is the worker's, and the report says so.
+    """
     with database.read() as session:
         row = find(session, key)
         body = latest(session, key)
     if body is None:
-        rollup.roll_up(database)
+        rollup.roll_up(database, most=_MOST_UNITS_NOW)
         body = refresh(database, key, keep=keep)
     if segment is not None:
         with database.read() as session:

@@ -14,118 +14,56 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
-from reclift.flows.clock import now, to_datetime
 from reclift.stats.comparison import compare
-from reclift.stats.srm import SrmResult
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates import (
-    ArmCount,
     DayTable,
     day_table,
-    largest_share,
     latest_lists,
     positions,
     unit_index,
 )
 from reclift.storage.tables import ExperimentRow, ItemRow
 
-MULTI_ARM_LIMIT = 0.01
-STALE_HOURS = 24
-OUTLIER_SHARE = 0.05
 LISTS = 5_000
+MOST_DAYS = 400
 _EPOCH = date(1970, 1, 1)
 
 
-def trust(
-    session: Session,
-    row: ExperimentRow,
-    counts: Mapping[str, ArmCount],
-    ratio: SrmResult,
-    primary: Metric | None,
-    until: int | None,
-    waiting: int,
-) -> list[dict[str, Any]]:
-    """Checks that come before any lift: `{check, ok, text}`; `ok` None where it cannot be said."""
-    units = sum(count.units for count in counts.values())
-    several = sum(count.several for count in counts.values())
-    checks = [_sample_ratio(ratio)]
-    share = several / (units + several) if units + several else 0.0
-    checks.append(
-        {
-            "check": "one_arm",
-            "ok": share <= MULTI_ARM_LIMIT,
-            "text": f"{several:,} units ({share:.1%}) met several arms and are left out"
-            if several
-            else "every unit met one arm only",
-        }
-    )
-    checks.append(_freshness(row, until, waiting))
-    if primary is not None:
-        largest, total = largest_share(session, row.key, row.phase, primary.key)
-        if total > 0:
-            checks.append(
-                {
-                    "check": "outliers",
-                    "ok": largest / total <= OUTLIER_SHARE or units < 100,
-                    "text": f"the largest unit has {largest / total:.1%} of all {primary.name}",
-                }
-            )
-    return checks
+def series(
+    session: Session, row: ExperimentRow, metrics: Sequence[tuple[Metric, float | None]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Cumulative lift by day (UTC), the last `MOST_DAYS`: what the report would have said at the end of each day.
 
-
-def _sample_ratio(ratio: SrmResult) -> dict[str, Any]:
-    if ratio.ok is None or ratio.p_value is None:
-        return {"check": "sample_ratio", "ok": None, "text": "no unit has been exposed yet"}
-    if ratio.ok:
-        return {"check": "sample_ratio", "ok": True, "text": f"arms are as large as planned (p = {ratio.p_value:.2g})"}
-    return {
-        "check": "sample_ratio",
-        "ok": False,
-        "text": f"arms are not as large as planned (p = {ratio.p_value:.2g}): something loses or adds units in one arm",
-    }
-
-
-def _freshness(row: ExperimentRow, until: int | None, waiting: int) -> dict[str, Any]:
-    if until is None:
-        return {"check": "freshness", "ok": None, "text": "no data yet"}
-    at = to_datetime(until)
-    age = now() - at
-    text = f"data until {at:%Y-%m-%d %H:%M} UTC"
-    if waiting:
-        text += f"; {waiting:,} changes wait for the worker"
-    stale = row.status == "running" and row.source == "live" and age > timedelta(hours=STALE_HOURS)
-    return {
-        "check": "freshness",
-        "ok": not stale,
-        "text": text + (f"; nothing new for {age.days} days" if stale else ""),
-    }
-
-
-def series(session: Session, row: ExperimentRow, metrics: Sequence[Metric]) -> dict[str, list[dict[str, Any]]]:
-    """Cumulative lift by day: what the report would have said at the end of each day (UTC)."""
+    Each metric comes with the cap of its units' numbers, which is today's on all days: so the last day is the report.
+    """
     arms = [arm.key for arm in row.arms]
     index = unit_index(session, row.key, row.phase, arms)
     if not index:
         return {}
     control = next(arm.key for arm in row.arms if arm.control)
     return {
-        metric.key: _cumulate(day_table(session, row.key, row.phase, metric.key, index), arms, control, metric)
-        for metric in metrics
+        metric.key: _cumulate(day_table(session, row.key, row.phase, metric.key, index), arms, control, metric, cap)
+        for metric, cap in metrics
     }
 
 
-def _cumulate(table: DayTable, arms: Sequence[str], control: str, metric: Metric) -> list[dict[str, Any]]:
+def _cumulate(
+    table: DayTable, arms: Sequence[str], control: str, metric: Metric, cap: float | None
+) -> list[dict[str, Any]]:
     units = len(table.arm_of_unit)
     x, y = np.zeros(units), np.zeros(units)
     result = []
     first = int(min(table.joined.min(), table.days.min() if len(table.days) else table.joined.min()))
     last = int(max(table.joined.max(), table.days.max() if len(table.days) else table.joined.max()))
+    first = max(first, last - MOST_DAYS + 1)
     edges = np.searchsorted(table.days, np.arange(first, last + 2))
+    edges[0] = 0  # what lies before the first day shown is in it
     for place, day in enumerate(range(first, last + 1)):
         rows = slice(edges[place], edges[place + 1])
         np.add.at(x, table.unit[rows], table.numerator[rows])
         np.add.at(y, table.unit[rows], table.denominator[rows])
-        capped = x if metric.cap is None else np.minimum(x, metric.cap)
+        capped = x if cap is None else np.minimum(x, cap)
         sums = {}
         for number, arm in enumerate(arms):
             mine = (table.arm_of_unit == number) & (table.joined <= day)

@@ -112,7 +112,13 @@ def check(model: Strategy, data: Dataset, k: int = 10) -> str | None:
 def _history(data: Dataset, user: int) -> tuple[Signal, ...]:
     rows = np.flatnonzero(data.users == user)[-50:]
     return tuple(
-        Signal(str(data.item_ids[data.columns[row]]), float(data.weights[row]), float(data.times[row])) for row in rows
+        Signal(
+            str(data.item_ids[data.columns[row]]),
+            float(data.weights[row]),
+            float(data.times[row]),
+            value=None if np.isnan(data.values[row]) else float(data.values[row]),
+        )
+        for row in rows
     )
 
 

@@ -19,6 +19,7 @@ from reclift.stats.ratio import ratio
 from reclift.stats.readings import plain_effect, read_comparison
 from reclift.stats.result import ArmSummary, CannotCompute, Code, Comparison, Reason, finite
 from reclift.stats.sums import Sums
+from reclift.stats.words import percent, share
 
 Kind = Literal["proportion", "mean", "ratio"]
 
@@ -178,10 +179,10 @@ def _warnings(comparison: Comparison, basis: _Basis, fewest_units: int, *, few: 
             "Fisher's exact test, which hold for small counts.",
         )
     elif base_is_weak(effect):
-        share = sqrt(effect.base_variance) / effect.base
+        uncertainty = share(sqrt(effect.base_variance) / effect.base)
         yield Reason(
             Code.WEAK_DENOMINATOR,
-            f"The control's mean is uncertain (standard error {share:.0%} of it), so the lift's interval is rough; "
+            f"The control's mean is uncertain (standard error {uncertainty} of it), so the lift's interval is rough; "
             "the p-value is about the difference, and Fieller's interval of the lift agrees with it.",
         )
     if comparison.kind != "proportion" and fewest_units < SMALL_SAMPLE:
@@ -193,7 +194,7 @@ def _warnings(comparison: Comparison, basis: _Basis, fewest_units: int, *, few: 
     if p is not None and p < 1.0 - comparison.ci_level and relative is not None and abs(relative) >= TWYMAN_LIFT:
         yield Reason(
             Code.TWYMAN,
-            f"A lift of {relative:+.0%} is unusually large; look for a fault in logging or set-up before believing "
+            f"A lift of {percent(relative)} is unusually large; look for a fault in logging or set-up before believing "
             "it (Twyman's law).",
         )
     if basis.adjusted and basis.adjusted.pre_p_value < IMBALANCE_P:

@@ -11,7 +11,7 @@ from reclift.stats.evidence import Evidence, Guard, guard, read_evidence
 from reclift.stats.plan import Plan
 from reclift.stats.result import Comparison, check_probability
 from reclift.stats.srm import SrmResult
-from reclift.stats.words import p_words, percent
+from reclift.stats.words import p_words, percent, share
 
 Role = Literal["primary", "secondary", "guardrail"]
 
@@ -143,7 +143,7 @@ def _weigh(evidence: Sequence[Evidence], guards: Sequence[Guard], plan: Plan, al
     if plan.is_over and not (better and plan.effective_regime == "sequential" and not plan.finished):
         if not better:
             because.append(
-                f"{plan.progress_words} No arm is shown to be better at a false positive rate of {alpha:.0%}."
+                f"{plan.progress_words} No arm is shown to be better at a false positive rate of {share(alpha)}."
             )
         else:
             because.append(f"{plan.progress_words} The guardrails do not allow shipping.")
@@ -168,7 +168,7 @@ def _check_of_the_platform(primary: Sequence[MetricReading], plan: Plan, alpha: 
         )
         return Decision(Call.INVALID, (why,))
     if p < alpha:
-        why = f"{arm} differs on {metric} (p {p_words(p)}), as {alpha:.0%} of A/A tests do by chance."
+        why = f"{arm} differs on {metric} (p {p_words(p)}), as {share(alpha)} of A/A tests do by chance."
     else:
         why = f"No difference between equal arms (smallest p {p_words(p)}): as it should be."
     return Decision(Call.KEEP_CONTROL if plan.is_over else Call.KEEP_RUNNING, (why, plan.progress_words))

@@ -16,6 +16,11 @@ def percent(value: float, *, sign: bool = True) -> str:
     return f"{shown:{'+' if sign else ''}.{decimals}f} %"
 
 
+def share(value: float) -> str:
+    """`15 %`: whole per cents, or as many digits as a level has (`0.1 %`)."""
+    return f"{100.0 * value:.0f} %" if abs(value) >= 0.005 else f"{100.0 * value:g} %"
+
+
 def p_words(p: float | None) -> str:
     """`= .031`, `< .001`, or `unknown`."""
     if p is None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Float, case, cast, func, select, true
+from sqlalchemy import ColumnElement, Float, String, case, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
@@ -37,7 +37,12 @@ def _here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
 def _segment(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
     if segment is None:
         return ()
-    return (ExperimentUnit.attributes[segment.attribute].as_string() == segment.value,)
+    return (_attribute(segment.attribute) == segment.value,)
+
+
+def _attribute(name: str) -> ColumnElement[str]:
+    # SQLite gives numbers as numbers, which would equal no text.
+    return cast(ExperimentUnit.attributes[name].as_string(), String)
 
 
 def arm_counts(session: Session, experiment: str, phase: int, segment: Segment | None = None) -> dict[str, ArmCount]:
@@ -58,7 +63,7 @@ def arm_counts(session: Session, experiment: str, phase: int, segment: Segment |
 
 def segment_values(session: Session, experiment: str, phase: int, attribute: str, limit: int) -> list[tuple[str, int]]:
     """The most frequent values of an attribute, with their units."""
-    value = ExperimentUnit.attributes[attribute].as_string()
+    value = _attribute(attribute)
     rows = session.execute(
         select(value, func.count())
         .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, value.is_not(None))
@@ -103,8 +108,9 @@ def arm_sums(
     *,
     cap: float | None = None,
     segment: Segment | None = None,
+    without: Sequence[str] = (),
 ) -> dict[str, Sums]:
-    """Each arm's sums of one metric. Units without a row have zeros and only count in `n`."""
+    """Each arm's sums of one metric. Units without a row have zeros and only count in `n`; `without` are left out."""
 
     def capped(column: Any) -> ColumnElement[float]:
         value = cast(column, Float)
@@ -120,7 +126,11 @@ def arm_sums(
         select(ExperimentUnit.arm, *(func.sum(column) for column in products.values()))
         .join(UnitTotal, _joined())
         .where(
-            *_here(experiment, phase), *_segment(segment), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric.key
+            *_here(experiment, phase),
+            *_segment(segment),
+            ExperimentUnit.arms_seen == 1,
+            *([ExperimentUnit.unit_id.not_in(without)] if without else []),
+            UnitTotal.metric == metric.key,
         )
         .group_by(ExperimentUnit.arm)
     )
@@ -198,14 +208,33 @@ def positions(session: Session, experiment: str, phase: int) -> list[dict[str, A
     ]
 
 
-def largest_share(session: Session, experiment: str, phase: int, metric: str) -> tuple[float, float]:
-    """The largest single unit's number and the total of all, of one metric."""
-    largest, total = session.execute(
-        select(func.max(UnitTotal.numerator), func.sum(UnitTotal.numerator))
-        .join(ExperimentUnit, _joined())
+def largest_units(session: Session, experiment: str, phase: int, metric: str) -> dict[str, str]:
+    """Arm -> the unit with the largest number of one metric (of equal ones, the first by id)."""
+    rank = func.row_number().over(
+        partition_by=ExperimentUnit.arm, order_by=(UnitTotal.numerator.desc(), ExperimentUnit.unit_id)
+    )
+    ranked = (
+        select(ExperimentUnit.arm, ExperimentUnit.unit_id, rank.label("place"))
+        .join(UnitTotal, _joined())
         .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric)
-    ).one()
-    return float(largest or 0.0), float(total or 0.0)
+        .subquery()
+    )
+    rows = session.execute(select(ranked.c.arm, ranked.c.unit_id).where(ranked.c.place == 1))
+    return {str(arm): str(unit) for arm, unit in rows}
+
+
+def daily_counts(session: Session, experiment: str, phase: int, arms: Sequence[str]) -> dict[int, list[int]]:
+    """Day (since 1970, UTC) -> how many units each arm got on it, in the order of `arms`."""
+    rows = session.execute(
+        select(ExperimentUnit.day, ExperimentUnit.arm, func.count())
+        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1)
+        .group_by(ExperimentUnit.day, ExperimentUnit.arm)
+    )
+    result: dict[int, list[int]] = {}
+    for day, arm, count in rows:
+        if arm in arms:
+            result.setdefault(day, [0] * len(arms))[arms.index(arm)] = count
+    return result
 
 
 def latest_lists(

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, Request
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from flask import Flask
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
@@ -21,27 +20,16 @@ from reclift.web.api.reports import reports
 from reclift.web.api.sdks import sdks
 from reclift.web.api.shop import shop
 from reclift.web.api.traffic import traffic
+from reclift.web.application import Application, PeopleSessions
 from reclift.web.auth import Extension
 from reclift.web.backing import PlatformPages
 from reclift.web.pages import init_pages
 from reclift.wiring import Runtime
 
 
-class _PeopleSessions(SecureCookieSessionInterface):
-    """Opens a session only where a person may be: a request with a key has none, and pays for none."""
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if "HTTP_AUTHORIZATION" in request.environ:
-            return self.session_class()
-        return super().open_session(app, request)
-
-    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
-        return bool(session.modified) and super().should_set_cookie(app, session)
-
-
 def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> Flask:
     """The application over a runtime. The caller starts and closes the runtime; `config` is for tests."""
-    app = Flask(
+    app = Application(
         "reclift", template_folder=str(shipped("templates")), static_folder="web/static", static_url_path="/static"
     )
     settings = runtime.settings
@@ -57,7 +45,8 @@ def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> 
         RATELIMIT_STORAGE_URI=settings.redis_url or "memory://",
     )
     app.config.update(config or {})
-    app.session_interface = _PeopleSessions()
+    app.session_interface = PeopleSessions()
+    app.direct = frozenset({shop.name, health.name})
     app.extensions["reclift"] = Extension(runtime, PlatformPages(runtime))
     problems.install(app)
     for blueprint in (shop, manage, traffic, reports, sdks, ofrep, health, docs):

@@ -63,19 +63,29 @@ def here(_set_up_file: Path, tmp_path: Path, queue: MemoryQueue) -> Iterator[wir
     runtime.close()
 
 
-@pytest.fixture
-def shop(here: wiring.Runtime) -> wiring.Runtime:
-    """With ten items, trained strategies, and a running experiment `exp` on `home`."""
+@pytest.fixture(scope="session")
+def _shop_folder(_set_up_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    shutil.copyfile(_set_up_file, folder / "reclift.db")
+    here = wiring.build(_settings(folder), registry=Registry({"toy": Toy, "other": Other}), queue=MemoryQueue())
+    items = [catalogue.parse_item({"item_id": f"i{number}", "title": f"Item {number}"}) for number in range(10)]
     with here.database.write() as session:
-        catalogue.put_items(
-            session,
-            [catalogue.parse_item({"item_id": f"i{number}", "title": f"Item {number}"}) for number in range(10)],
-        )
+        catalogue.put_items(session, items)
     for strategy in ("toy", "other"):
         train_one(here, strategy)
     start(here)
+    here.close()
+    return folder
+
+
+@pytest.fixture
+def shop(_shop_folder: Path, tmp_path: Path, queue: MemoryQueue) -> Iterator[wiring.Runtime]:
+    """With ten items, trained strategies, and a running experiment `exp` on `home`."""
+    shutil.copytree(_shop_folder, tmp_path / "shop")
+    here = wiring.build(_settings(tmp_path / "shop"), registry=Registry({"toy": Toy, "other": Other}), queue=queue)
     here.live.refresh()
-    return here
+    yield here
+    here.close()
 
 
 def train_one(here: wiring.Runtime, strategy: str = "toy", **params: object) -> dict[str, object]:

@@ -268,7 +268,7 @@ def test_people_are_warned_of_experiments_on_the_same_placement(here: Runtime) -
     create(here, "elsewhere", placement="cart")
     with here.database.read() as session:
         (words,) = experiments.warnings(session, experiments.find(session, "second"))
-        assert words.startswith("first also run on home")
+        assert words.startswith("first also runs on home: a user in both gets")
         assert experiments.warnings(session, experiments.find(session, "elsewhere")) == []
     change(here, "second", layer="l")
     with here.database.write() as session:
@@ -299,7 +299,7 @@ def test_parts_of_a_layer_do_not_overlap_and_are_used_again(here: Runtime) -> No
     start(here, "other", layer="m", traffic=0.9)
     assert (slot(here, "a"), slot(here, "b"), slot(here, "other")) == ([0, 0.3], [0.3, 0.6], [0, 0.9])
     create(here, "c", layer="l", traffic=0.5)
-    with pytest.raises(Conflict, match=r"layer 'l' has no room for 0.5 .* 0.4 is free, .* held by a \(0 to 0.3\), b"):
+    with pytest.raises(Conflict, match=r"no room for 0.5 .* 0.4 is free.* held by a \(0 to 0.3\), b"):
         act(here, "start", "c")
     act(here, "pause", "a")
     with pytest.raises(Conflict):
@@ -334,6 +334,6 @@ def test_growing_moves_nobody_who_is_in(here: Runtime) -> None:
     start(here, "b", layer="l", traffic=0.4)
     change(here, "a", traffic=0.6)
     assert inside() == grown
-    with pytest.raises(Conflict, match=r"'a' holds 0 to 0.6 of layer 'l' and can be raised to 0.6 at most"):
+    with pytest.raises(Conflict, match=r"can be raised to 0.6 at most, since experiment 'b'"):
         change(here, "a", traffic=0.7)
     assert view(here, "a")["traffic"] == 0.6

@@ -154,7 +154,7 @@ def test_equal_arms_ship_nothing():
     same = {"plan": OVER, "same_arms": True}
     assert decide(GOOD_SPLIT, [primary(2010)], **same).call is Call.KEEP_CONTROL
     assert "as it should be" in decide(GOOD_SPLIT, [primary(2010)], **same).because[0]
-    assert "as 5% of A/A tests do by chance" in decide(GOOD_SPLIT, [primary(2130)], **same).because[0]
+    assert "as 5 % of A/A tests do by chance" in decide(GOOD_SPLIT, [primary(2130)], **same).because[0]
     fault = decide(GOOD_SPLIT, [primary(2400)], **same)
     assert fault.call is Call.INVALID
     assert "look for a fault" in fault.because[0]

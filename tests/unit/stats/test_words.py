@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reclift.stats.words import p_words, percent
+from reclift.stats.words import p_words, percent, share
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,7 @@ def test_percent_without_sign():
 )
 def test_p(p, shown):
     assert p_words(p) == shown
+
+
+def test_share():
+    assert [share(x) for x in (0.15, 0.05, 0.001)] == ["15 %", "5 %", "0.1 %"]

@@ -14,7 +14,7 @@ def fit(data, **params):
 
 def test_penalty_follows_the_strongest_pattern():
     matrix = shop().matrix
-    assert _largest_singular_value(matrix) == pytest.approx(np.linalg.norm(matrix.toarray(), 2), rel=1e-5)
+    assert _largest_singular_value(matrix) == pytest.approx(np.linalg.norm(matrix.toarray(), 2), rel=1e-3)
 
 
 def test_folding_in_solves_the_user_s_weighted_least_squares():

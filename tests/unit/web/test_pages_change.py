@@ -20,8 +20,8 @@ CHANGES = [
     ("/app/experiments/home-ease/do/start", {}), ("/app/experiments/home-recs/refresh", {}),
     ("/app/experiments/home-recs/change", {"note": "x"}), ("/app/strategies/item_cf/train", {"params-k": "50"}),
     ("/app/models/item_cf@6/activate", {}), ("/app/placements/new", {"name": "Search", "strategy": "popularity",
-    "k": "5"}),
-    ("/app/placements/home", {"name": "Home", "strategy": "popularity", "k": "5"}),
+    "seen": "none"}),
+    ("/app/placements/home", {"name": "Home", "strategy": "popularity", "seen": "none"}),
     ("/app/settings/keys", {"name": "x", "scopes": "read"}), ("/app/settings/keys/1/revoke", {}),
     ("/app/settings/people", {"email": "n@shop.example", "password": "a long pass phrase", "role": "viewer"}),
 ]  # fmt: skip
@@ -205,10 +205,10 @@ def test_a_model_is_rolled_back(manager, platform):
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": ""}, {"strategy": ""}, {"k": "0"}, {"k": "many"}, {"key": "home"}, {"key": "A B"}]
+    "change", [{"name": ""}, {"strategy": ""}, {"seen": "all"}, {"seen": ""}, {"key": "home"}, {"key": "A B"}]
 )
 def test_placements_are_checked(manager, platform, change):
-    data = {"name": "Search", "key": "", "strategy": "popularity", "k": "5", **change}
+    data = {"name": "Search", "key": "", "strategy": "popularity", "seen": "none", **change}
     assert manager.send("/app/placements/new", data).status_code == 422
     assert len(platform.placements()) == 3
 
@@ -216,9 +216,18 @@ def test_placements_are_checked(manager, platform, change):
 def test_a_placement_is_made_from_its_name(manager, platform):
     manager.send(
         "/app/placements/new",
-        {"name": "Search results", "strategy": "item_cf", "k": "5", "fallback": ["popularity", ""]},
+        {"name": "Search results", "strategy": "item_cf", "seen": "none", "fallback": ["popularity", ""]},
     )
     assert platform.placements()[-1] == {
-        "key": "search-results", "name": "Search results", "strategy": "item_cf", "fallback": ["popularity"], "k": 5,
+        "key": "search-results", "name": "Search results", "strategy": "item_cf", "fallback": ["popularity"],
+        "seen": "none",
         "model": None, "experiments": [],
     }  # fmt: skip
+
+
+def test_a_placement_that_changes_its_strategy_drops_the_other_ones_parameters(manager, platform):
+    data = {"name": "Home page", "strategy": "item_cf", "seen": "bought"}
+    manager.send("/app/placements/home", data)
+    assert "params" not in platform.calls[-1][2]
+    manager.send("/app/placements/home", {**data, "strategy": "popularity"})
+    assert platform.calls[-1][2]["params"] == {}

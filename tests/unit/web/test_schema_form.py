@@ -18,6 +18,7 @@ class Params(BaseModel):
     days: int | None = Field(30, gt=0)
     share: float = Field(0.5, ge=0, le=1)
     name: str = "x"
+    segment: str | None = None
     colour: Colour = Colour.RED
     on: bool = True
     weights: dict[str, float] = Field(default_factory=dict)
@@ -30,7 +31,8 @@ SCHEMA = Params.model_json_schema()
 def test_fields_are_described_by_the_schema():
     fields = {f.name: f for f in schema_form.fields(SCHEMA)}
     kinds = {name: f.kind for name, f in fields.items()}
-    assert kinds == {"k": "integer", "days": "integer", "share": "number", "name": "text", "colour": "choice",
+    assert kinds == {"k": "integer", "days": "integer", "share": "number", "name": "text", "segment": "text",
+                     "colour": "choice",
                      "on": "boolean", "weights": "json", "needed": "integer"}  # fmt: skip
     k = fields["k"]
     assert (k.minimum, k.maximum, k.value, k.help, k.optional) == (1, 2000, 100, "Neighbours.", True)
@@ -63,6 +65,8 @@ def test_what_is_wrong_is_named(name, text, rule):
 
 def test_what_is_not_in_the_form_is_left_to_the_defaults():
     assert schema_form.parse(SCHEMA, {}, "", "params.") == ({}, [])
+    assert schema_form.parse(SCHEMA, {"segment": " ", "days": "30"}, "", "params.") == ({"days": 30}, [])
+    assert schema_form.parse(SCHEMA, {"name": ""}, "", "params.") == ({"name": ""}, [])
 
 
 def test_values_go_before_defaults():

@@ -15,6 +15,7 @@ from reclift.storage.tables.configuration import (
 )
 from reclift.storage.tables.facts import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 from reclift.storage.tables.results import (
+    EvaluationRow,
     ExperimentUnit,
     JobLock,
     JobRun,
@@ -34,6 +35,7 @@ __all__ = [
     "Base",
     "Configuration",
     "DirtyUnit",
+    "EvaluationRow",
     "EventRow",
     "ExperimentRow",
     "ExperimentUnit",

@@ -37,11 +37,14 @@ class Profile(Base):
 
 
 class Alias(Base):
-    """Another id of a person: `alias` resolves to the canonical `unit_id` before hashing."""
+    """Another id of a person: `alias` resolves to the canonical `unit_id` before hashing.
+
+    Numbers are never used again: processes look for those above the last they know.
+    """
 
     __tablename__ = "aliases"
     id: Mapped[int] = mapped_column(primary_key=True)
     alias: Mapped[str] = mapped_column(String(200), unique=True)
     unit_id: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
-    __table_args__ = (Index(None, "unit_id"),)
+    __table_args__ = (Index(None, "unit_id"), {"sqlite_autoincrement": True})

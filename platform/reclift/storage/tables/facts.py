@@ -72,9 +72,13 @@ class EventRow(Base):
 
 
 class DirtyUnit(Base):
-    """A unit with new facts, written in the same transaction as they were."""
+    """A unit with new facts, written in the same transaction as they were.
+
+    Numbers are never used again (SQLite would, without AUTOINCREMENT): a worker that deletes the marks it has read must
+    not hit newer ones.
+    """
 
     __tablename__ = "dirty_units"
     id: Mapped[int] = mapped_column(_Counter, primary_key=True)
     unit_id: Mapped[str] = mapped_column(String(200))
-    __table_args__ = (Index(None, "unit_id"),)
+    __table_args__ = (Index(None, "unit_id"), {"sqlite_autoincrement": True})

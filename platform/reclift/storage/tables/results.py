@@ -117,6 +117,15 @@ class ModelRow(Base):
     )
 
 
+class EvaluationRow(Base):
+    """A computed offline evaluation, whole."""
+
+    __tablename__ = "evaluations"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    computed_at: Mapped[datetime]
+    body: Mapped[dict[str, Any]]
+
+
 class JobRun(Base):
     """One run of a job: what, when, how long, and what failed and why.
 

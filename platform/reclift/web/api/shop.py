@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
+from werkzeug.routing import BaseConverter
 
-from reclift.domain.decision import Decision
 from reclift.domain.events import EventError, parse_time
 from reclift.flows import assign as assign_flow
 from reclift.flows import catalogue
@@ -15,7 +15,7 @@ from reclift.flows.clock import now_micros
 from reclift.flows.preview import Preview
 from reclift.flows.preview import decision as preview_decision
 from reclift.flows.recommend import Wish
-from reclift.flows.serving import Serving
+from reclift.web.api.assignments import Written
 from reclift.web.api.body import (
     answer,
     identifier,
@@ -31,6 +31,17 @@ from reclift.web.auth import bearer, runtime, scoped
 from reclift.web.problems import NotAllowed, Refused, bad_field
 
 shop = Blueprint("shop", __name__)
+
+
+class _AnyId(BaseConverter):
+    """An id of the shop's own in an address: slashes at any place, line ends and all."""
+
+    regex = "(?s:.+?)"
+    part_isolating = False
+    weight = 200
+
+
+shop.record_once(lambda state: state.app.url_map.converters.update(id=_AnyId))
 
 _ASSIGN = frozenset({"user_id", "experiment", "attributes", "expose", "preview"})
 _RECOMMEND = frozenset(
@@ -62,7 +73,7 @@ _EVENT = frozenset(
     }
 )
 _MOST_CANDIDATES = 10_000
-_UNDESCRIBED: Mapping[str, Any] = {"strategy": None, "params": {}}
+_written = Written()
 
 
 @shop.post("/assign")
@@ -105,17 +116,7 @@ def _assign(body: Mapping[str, Any]) -> Response:
             decisions.append(forced)  # a draft, or paused
     if expose and shown is None:  # who previews is not in the data, of no experiment
         assign_flow.expose(serving, here.sticky, here.event_log, user_id, decisions, attributes)
-    return answer({"user_id": user_id, "assignments": [_assignment(serving, decision) for decision in decisions]})
-
-
-def _assignment(serving: Serving, decision: Decision) -> dict[str, Any]:
-    return {
-        "experiment": decision.experiment,
-        "arm": decision.arm,
-        "in_experiment": decision.in_experiment,
-        "reason": decision.reason,
-        **serving.described.get((decision.experiment, decision.arm), _UNDESCRIBED),
-    }
+    return answer({"user_id": user_id, "assignments": _written.all(serving, decisions)})
 
 
 @shop.post("/recommend")
@@ -231,7 +232,7 @@ def put_items() -> Response:
     return answer({"items": count})
 
 
-@shop.delete("/items/<path:item_id>")
+@shop.delete("/items/<id:item_id>")
 @scoped("shop", "manage")
 def delete_item(item_id: str) -> Response:
     """Remove an item for good."""
@@ -242,7 +243,7 @@ def delete_item(item_id: str) -> Response:
     return Response(status=204)
 
 
-@shop.put("/users/<path:user_id>")
+@shop.put("/users/<id:user_id>")
 @scoped("shop", "manage")
 def put_user(user_id: str) -> Response:
     """Keep what the shop tells of a user."""
@@ -255,7 +256,7 @@ def put_user(user_id: str) -> Response:
     return answer({"user_id": user_id})
 
 
-@shop.post("/users/<path:user_id>/aliases")
+@shop.post("/users/<id:user_id>/aliases")
 @scoped("shop", "manage")
 def add_alias(user_id: str) -> Response:
     """Tell that another id is the same person."""
@@ -272,7 +273,7 @@ def add_alias(user_id: str) -> Response:
     return answer({"user_id": user_id, "alias": alias, "added": added}, 201 if added else 200)
 
 
-@shop.delete("/users/<path:user_id>")
+@shop.delete("/users/<id:user_id>")
 @scoped("shop", "manage")
 def erase_user(user_id: str) -> Response:
     """Erase a person: events, impressions, exposures, profile and aliases. Aggregates of reports stay."""

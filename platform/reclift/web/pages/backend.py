@@ -98,12 +98,16 @@ class Pages(Protocol):
 
     def experiment(self, key: str) -> JSON:
         """The experiment JSON plus `status`, `phase`, `created_at`, `started_at`, `stopped_at`, `version`, `source`
-        ("live", "imported" or "replay"), `note` and `planned_days` (whole days, or `None`).
+        ("live", "imported" or "replay"), `kind` ("ab" or "holdout"), `note` and `planned_days` (whole days, or `None`).
+
+        How it is split: `layer` and `layer_range` (`[start, end]` or `None`), `sticky`, `exclude`, `overrides`, `ramp`
+        (steps as in `plan_ramp`), `ramp_stopped` (`{"at", "reason"}` or `None`), earlier `phases` and
+        `weight_changes` as the API has them.
         """
         ...
 
     def create_experiment(self, payload: Mapping[str, Any], actor: Person) -> JSON:
-        """A new draft. The payload is the experiment JSON with `planned_days` and `note`; returned as stored."""
+        """A new draft from the experiment JSON with `planned_days`, `note` and `ramp`; returned as stored."""
         ...
 
     def change_experiment(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
@@ -134,6 +138,57 @@ class Pages(Protocol):
         """Ask the worker to compute the report now; returns at once."""
         ...
 
+    def report_state(self, key: str) -> JSON:
+        """`{"computed_at": of the stored report or None, "job": status of its newest job or None, "error"}`."""
+        ...
+
+    # how traffic is split -------------------------------------------------------------------------------------------
+    def layers(self) -> list[JSON]:
+        """Layers that open experiments name.
+
+        `{"layer", "slots": [{"experiment", "start", "end"}], "free": [[start, end]], "free_share"}`, all 0 to 1.
+        """
+        ...
+
+    def groups(self) -> list[JSON]:
+        """Saved groups: `{"key", "name", "values", "attribute", "condition", "size", "created_at", "updated_at"}`.
+
+        Either `values` (of `attribute`, the user's id when it is `None`) or `condition` is there, the other is `None`.
+        """
+        ...
+
+    def save_group(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
+        """Make or replace a saved group: `name`, and `values` with `attribute`, or `condition`."""
+        ...
+
+    def remove_group(self, key: str, actor: Person) -> None:
+        """Delete a saved group; `Refused` names what uses it."""
+        ...
+
+    def create_holdout(self, payload: Mapping[str, Any], actor: Person) -> JSON:
+        """A holdout as a draft: `{"key", "name", "placement" or None for everywhere, "share", "metrics", "note"}`.
+
+        It is an experiment of kind "holdout" with the arms `held-out` (the control) and `open`, both without a
+        strategy; it is started, stopped and reported like any other.
+        """
+        ...
+
+    def start_phase(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
+        """Begin a new phase: `{"weights": {arm: weight}, "traffic", "note"}`. Users are hashed anew."""
+        ...
+
+    def change_weights(self, key: str, weights: Mapping[str, float], actor: Person) -> JSON:
+        """Other weights for who is yet to come; `Refused` where assignment is not sticky."""
+        ...
+
+    def plan_ramp(self, key: str, steps: Sequence[Mapping[str, float]], actor: Person) -> JSON:
+        """Traffic on a schedule: `{"traffic": 0 to 1, "after_hours"}` by step; none takes the ramp away."""
+        ...
+
+    def preview(self, key: str, arm: str) -> JSON:
+        """A token that shows this arm to whoever brings it: `{"arm", "token", "valid_days"}`. It changes nothing."""
+        ...
+
     # strategies and models ------------------------------------------------------------------------------------------
     def strategies(self) -> list[JSON]:
         """`{"key", "title", "summary", "needs_training", "schema"}`; `schema` is the parameters' JSON schema."""
@@ -157,14 +212,14 @@ class Pages(Protocol):
 
     # the shop -------------------------------------------------------------------------------------------------------
     def placements(self) -> list[JSON]:
-        """`{"key", "name", "strategy", "fallback": [strategy], "k", "model", "experiments": [key]}`.
+        """`{"key", "name", "strategy", "fallback": [strategy], "seen", "model", "experiments": [key]}`.
 
-        `k` is the list's length when the shop names none; `model` serves the default strategy, like `item_cf@7`.
+        `seen` says what a user is not shown again; `model` serves the default strategy now, like `item_cf@7`.
         """
         ...
 
     def save_placement(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
-        """Create or change a placement: `name`, `strategy`, `fallback`, `k`."""
+        """Create or change a placement: `name`, `strategy`, `fallback`, `seen`."""
         ...
 
     def metrics(self) -> list[JSON]:
@@ -175,12 +230,20 @@ class Pages(Protocol):
         """Items of the catalogue, as in `PUT /items`, whose title, category or id match `query` (all when empty)."""
         ...
 
-    def events(self, page: int) -> Page:
-        """Events, latest first, as in `POST /events`, plus `received_at`."""
+    def events(self, page: int, kind: str | None = None) -> Page:
+        """Events, latest first, as in `POST /events`, plus `received_at`; with `kind`, of this type only."""
         ...
 
-    def jobs(self, page: int) -> Page:
-        """Runs of the worker, latest first.
+    def event_types(self) -> list[str]:
+        """Types of the events that came in lately."""
+        ...
+
+    def job_tasks(self) -> list[str]:
+        """Tasks that the worker has run."""
+        ...
+
+    def jobs(self, page: int, task: str | None = None) -> Page:
+        """Runs of the worker, latest first: of one task, or all but the rollups that went well.
 
         `{"id", "task", "subject", "status" ("queued"|"running"|"done"|"failed"), "queued_at", "started_at", "seconds",
         "error", "result"}`; `error` and `result` are a sentence or `None`.
@@ -193,7 +256,7 @@ class Pages(Protocol):
         ...
 
     def keys(self) -> list[JSON]:
-        """`{"id", "name", "prefix", "scopes", "created_at", "created_by", "last_used_at", "revoked_at"}`; no secret."""
+        """`{"id", "name", "prefix", "scopes", "created_at", "created_by", "revoked_at"}`; no secret."""
         ...
 
     def create_key(self, name: str, scopes: Sequence[str], actor: Person) -> str:
@@ -205,7 +268,7 @@ class Pages(Protocol):
         ...
 
     def people(self) -> list[JSON]:
-        """`{"id", "email", "name", "role", "created_at", "last_seen_at"}`."""
+        """`{"id", "email", "name", "role", "created_at"}`."""
         ...
 
     def create_person(self, email: str, password: str, role: str, name: str, actor: Person) -> JSON:

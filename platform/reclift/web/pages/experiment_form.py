@@ -11,8 +11,8 @@ from . import schema_form
 from .audience import rows_of, to_condition
 from .backend import JSON, Problem
 
-KEY = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-KEY_RULE = "must be 1 to 64 small letters, digits and hyphens, and begin and end with a letter or digit"
+KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+KEY_RULE = "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
 MAX_ARMS = 20
 
 FIRST_CHOICE = {"primary": ["ctr"], "secondary": ["conversion", "revenue_per_user"],

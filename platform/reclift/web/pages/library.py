@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
+from reclift.flows.placements import SEEN
+
 from .backend import Invalid, NotFound, Problem, backend
 from .experiment_form import KEY, KEY_RULE, slug
 from .frame import Answer, actor, done, manager_only, page_number
@@ -16,8 +18,9 @@ def placements() -> Answer:
 
 def _placement_page(typed: dict[str, object], problems: list[Problem], key: str | None, code: int = 200) -> Answer:
     page = render_template(
-        "pages/placement.html", typed=typed, problems=problems, editing=key, strategies=backend().strategies()
-    )
+        "pages/placement.html", typed=typed, problems=problems, editing=key, seen=SEEN,
+        strategies=backend().strategies(),
+    )  # fmt: skip
     return page, code
 
 
@@ -25,7 +28,7 @@ def _placement_page(typed: dict[str, object], problems: list[Problem], key: str 
 def placement_form(key: str | None = None) -> Answer:
     """The form for a placement that is there, or for a new one."""
     if key is None:
-        return _placement_page({"key": "", "name": "", "strategy": "", "fallback": [], "k": "10"}, [], None)
+        return _placement_page({"key": "", "name": "", "strategy": "", "fallback": [], "seen": "bought"}, [], None)
     found = next((p for p in backend().placements() if p["key"] == key), None)
     if found is None:
         raise NotFound(f"There is no placement {key!r}.")
@@ -36,7 +39,7 @@ def placement_form(key: str | None = None) -> Answer:
 def save_placement(key: str | None = None) -> Answer:
     """Take the form."""
     form = request.form
-    typed: dict[str, object] = {name: form.get(name, "").strip() for name in ("key", "name", "strategy", "k")}
+    typed: dict[str, object] = {name: form.get(name, "").strip() for name in ("key", "name", "strategy", "seen")}
     typed["fallback"] = [s for s in form.getlist("fallback") if s and s != typed["strategy"]]
     problems: list[Problem] = []
     name = str(typed["name"])
@@ -49,12 +52,14 @@ def save_placement(key: str | None = None) -> Answer:
         problems.append({"field": "key", "value": new_key, "rule": "is taken by another placement"})
     if not typed["strategy"]:
         problems.append({"field": "strategy", "value": "", "rule": "is needed: what is shown outside of experiments"})
-    length = str(typed["k"])
-    if not length.isdigit() or not 1 <= int(length) <= 200:
-        problems.append({"field": "k", "value": length, "rule": "must be a whole number from 1 to 200"})
+    if typed["seen"] not in SEEN:
+        problems.append({"field": "seen", "value": typed["seen"], "rule": f"must be one of {', '.join(SEEN)}"})
     if problems:
         return _placement_page(typed, problems, key, 422)
-    payload = {"name": name, "strategy": typed["strategy"], "fallback": typed["fallback"], "k": int(length)}
+    payload = {"name": name, "strategy": typed["strategy"], "fallback": typed["fallback"], "seen": typed["seen"]}
+    before = next((p for p in backend().placements() if p["key"] == key), None)
+    if before is not None and before["strategy"] != typed["strategy"]:
+        payload["params"] = {}  # they were the other strategy's
     try:
         backend().save_placement(new_key, payload, actor())
     except Invalid as error:

@@ -138,10 +138,11 @@ def parse(
         if key not in form:
             continue
         text = form[key].strip()
-        if text == "" and field.kind != "text":
+        nullable = _nullable(schema, field.name)
+        if text == "" and (field.kind != "text" or nullable):
             if not field.optional:
                 problems.append({"field": path + field.name, "value": "", "rule": "is needed"})
-            elif field.value is not None and _nullable(schema, field.name):
+            elif field.value is not None and nullable:
                 values[field.name] = None  # emptied on purpose; without "or null" the default holds
             continue
         try:

@@ -52,7 +52,7 @@ function start() {
   function ruleOf(input) {
     const v = input.validity;
     if (v.valueMissing) return "is needed";
-    if (v.patternMismatch) return "must be small letters, digits and hyphens";
+    if (v.patternMismatch) return "must be of a-z, 0-9, '_' and '-', beginning with a letter or digit";
     if (v.rangeUnderflow) return `must be at least ${input.min}`;
     if (v.rangeOverflow) return `must be at most ${input.max}`;
     if (v.stepMismatch) return "must be a whole number";

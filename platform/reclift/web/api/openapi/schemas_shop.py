@@ -225,7 +225,7 @@ SCHEMAS: dict[str, Json] = {
             "session_id": maybe(ident("A guest's session.")),
             "item_id": maybe(ident("The item.")),
             "recommendation_id": maybe(ident("Of the list in which it was seen: attributes the event to its arm.")),
-            "value": maybe(number("Money or amount.")),
+            "value": maybe(number("Money or amount.", minimum=-1e15, maximum=1e15)),
             "timestamp": maybe(text("When it was; left out: now.", format="date-time")),
             "properties": maybe(anything("Anything else; at most 50 entries. Of an exposure: `experiment`, `arm`.")),
         },

@@ -1,0 +1,190 @@
+"""What the benchmarks over HTTP share: one granian server with the application and a bare Flask route, and a load."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask, Response
+
+from tests.services import free_port, wait_until
+
+CONNECTIONS = 16
+BARE = "/bare"
+
+
+def bare_flask() -> Flask:
+    """The reference: a Flask application with one route that answers a few bytes of JSON."""
+    app = Flask("bare")
+
+    @app.route(BARE, methods=["GET", "POST"])
+    def bare() -> Response:
+        return Response(b'{"ok":true}', mimetype="application/json")
+
+    return app
+
+
+def both() -> Callable:
+    """Reclift, and the bare route beside it: one server, one process, the same threads."""
+    from reclift.web.wsgi import make
+
+    reclift, reference = make(), bare_flask()
+
+    def application(environ: dict, start_response: Callable) -> Iterator[bytes]:
+        chosen = reference if environ["PATH_INFO"] == BARE else reclift
+        return chosen(environ, start_response)
+
+    return application
+
+
+def serve(port: int, threads: int) -> None:
+    """Run in a process of its own."""
+    from granian.constants import Interfaces
+    from granian.server import Server
+
+    Server(
+        "bench._http:both", factory=True, address="127.0.0.1", port=port, interface=Interfaces.WSGI, workers=1,
+        blocking_threads=threads, backpressure=128, log_access=False,
+    ).serve()  # fmt: skip
+
+
+@contextmanager
+def server(folder: Path, threads: int = 16, **settings: str) -> Iterator[int]:
+    """Both applications on a free port, over the data in `folder`."""
+    port = free_port()
+    given = {"DATA_DIR": str(folder), "SECRET_KEY": "only-for-benchmarks" * 2, "LOG_LEVEL": "WARNING", **settings}
+    environment = {**os.environ, **{f"RECLIFT_{name}": value for name, value in given.items()}}
+    command = [sys.executable, "-c", f"from bench._http import serve; serve({port}, {threads})"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(port), 60, lambda: "the server ended" if process.poll() is not None else None)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def answers(port: int) -> bool:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kind of request; `{}` in path or body is a user's number."""
+
+    name: str
+    method: str
+    path: str
+    body: str = ""
+    key: str = ""
+
+
+def throughput(port: int, call: Call, seconds: float) -> float:
+    """Requests a second, after a check that the call succeeds."""
+    check(port, call)
+    return with_wrk(port, call, seconds) if shutil.which("wrk") else with_threads(port, call, seconds)
+
+
+def headers(call: Call) -> dict[str, str]:
+    sent = {"Content-Type": "application/json"} if call.body else {}
+    return {**sent, "Authorization": f"Bearer {call.key}"} if call.key else sent
+
+
+def check(port: int, call: Call) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(call.method, call.path.replace("{}", "1"), call.body.replace("{}", "1") or None, headers(call))
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise SystemExit(f"{call.name}: {response.status} {body[:300]!r}")
+
+
+LUA = """
+local n = 0
+local path, body = %s, %s
+request = function()
+  n = n + 1
+  local user = tostring((n * 7919) %% 5000)
+  return wrk.format(%s, (path:gsub("{}", user)), %s, body ~= "" and (body:gsub("{}", user)) or nil)
+end
+"""
+
+
+def with_wrk(port: int, call: Call, seconds: float) -> float:
+    fields = ", ".join(f"[{json.dumps(name)}]={json.dumps(value)}" for name, value in headers(call).items())
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(LUA % (json.dumps(call.path), json.dumps(call.body), json.dumps(call.method), f"{{{fields}}}"))
+        script.flush()
+        address = f"http://127.0.0.1:{port}"
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name, address]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in printed:
+        raise SystemExit(f"{call.name}: some calls failed\n{printed}")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", printed)[1])
+
+
+def with_threads(port: int, call: Call, seconds: float) -> float:
+    """Where there is no wrk: slower, but the same for all that are compared."""
+    counts = [0] * 4
+    end = time.monotonic() + seconds
+
+    def client(place: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        while time.monotonic() < end:
+            user = str(counts[place] * 7919 % 5000)
+            connection.request(
+                call.method, call.path.replace("{}", user), call.body.replace("{}", user) or None, headers(call)
+            )
+            response = connection.getresponse()
+            response.read()
+            if response.status != 200:
+                raise SystemExit(f"{call.name}: {response.status}")
+            counts[place] += 1
+
+    threads = [threading.Thread(target=client, args=(place,)) for place in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / seconds
+
+
+def compare(port: int, calls: list[Call], *, seconds: float, rounds: int) -> dict[str, float]:
+    """Each call's throughput as a ratio to the bare route's, the median of rounds in which they take turns."""
+    reference = Call("bare Flask route", "GET", BARE)
+    for call in (reference, *calls):
+        throughput(port, call, 1)
+    found: dict[str, list[float]] = {call.name: [] for call in (reference, *calls)}
+    ratios: dict[str, list[float]] = {call.name: [] for call in calls}
+    for _ in range(rounds):
+        before = throughput(port, reference, seconds)
+        for call in calls:
+            here = throughput(port, call, seconds)
+            after = throughput(port, reference, seconds)
+            # The reference just before and just after: a busy machine slows all three down.
+            ratios[call.name].append(here / ((before + after) / 2))
+            found[call.name].append(here)
+            found[reference.name].append(after)
+            before = after
+    for name, rates in found.items():
+        ratio = f"ratio {statistics.median(ratios[name]):.2f}" if name in ratios else "reference"
+        print(f"{name:44} {statistics.median(rates):9,.0f} requests/s   {ratio}")
+    return {name: statistics.median(values) for name, values in ratios.items()}

@@ -1,0 +1,82 @@
+"""`reclift evaluate`: the offline table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reclift.cli.common import console, runtime
+from reclift.flows import evaluations
+from reclift.flows import train as train_flow
+
+_SHOWN = ("ndcg", "recall", "hit_rate", "mrr", "coverage", "novelty")
+
+
+@click.command()
+@click.argument("strategies", nargs=-1)
+@click.option("--split", type=click.Choice(evaluations.SPLITS), default="temporal", show_default=True)
+@click.option("--share", default=0.8, show_default=True, help="Of a temporal split: the part that is learnt from.")
+@click.option("--k", "ks", multiple=True, type=click.IntRange(1, 1000), default=(5, 10, 20), show_default=True)
+@click.option("--fallback", default=None, help="Strategy that fills short lists, as on a placement.")
+@click.option("--json", "as_json", is_flag=True, help="The whole result as JSON.")
+def evaluate(
+    strategies: tuple[str, ...], split: str, share: float, ks: tuple[int, ...], fallback: str | None, as_json: bool
+) -> None:
+    """Ask strategies, fitted on the past, what they would have found of what people chose later."""
+    with runtime() as here:
+        data = train_flow.load_dataset(here.database, here.settings.event_weights)
+        with Progress(
+            TextColumn("evaluate"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console
+        ) as bars:
+            bar = bars.add_task("", total=1.0)
+            body = evaluations.run(
+                here.database,
+                here.registry,
+                data,
+                strategies,
+                split=split,
+                share=share,
+                ks=sorted(ks),
+                fallback=fallback,
+                progress=lambda done, what: bars.update(bar, completed=done, description=what),
+            )
+    if as_json:
+        click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+    else:
+        _print(body)
+
+
+def _print(body: Mapping[str, Any]) -> None:
+    k = str(body["primary_k"])
+    out = Console(highlight=False, width=max(120, shutil.get_terminal_size().columns))
+    table = Table("strategy", *(f"{name}@{k}" for name in _SHOWN), "fit", "answer")
+    for result in body["results"]:
+        found = result["metrics"][k]
+        table.add_row(
+            result["name"],
+            *(_estimate(found.get(name)) for name in _SHOWN),
+            f"{result['fit_seconds']:.1f} s",
+            f"{result['answer_ms']:.2f} ms",
+        )
+    out.print(table)
+    for pair in body.get("comparisons", ()):
+        difference = pair["difference"]["value"]
+        if difference is not None:
+            out.print(
+                f"  {pair['first']} minus {pair['second']}: {difference:+.4f} {body['primary']}@{k}, "
+                f"p = {pair['p_value_adjusted']:.3f} (adjusted)"
+            )
+
+
+def _estimate(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["value"] is None:
+        return (found or {}).get("reason") or "not measured"
+    text = f"{found['value']:.4f}"
+    return text if found["low"] is None else f"{text} [{found['low']:.4f}, {found['high']:.4f}]"

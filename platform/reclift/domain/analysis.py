@@ -1,0 +1,87 @@
+"""How an experiment's numbers are to be read: chosen before its start, so that nobody can choose after seeing them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from reclift.domain.problem import Problem
+
+REGIMES = ("fixed", "sequential", "group_sequential")
+FAMILIES = ("obrien_fleming", "power")
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The choices that a report is made by.
+
+    Attributes:
+        regime: `fixed` is read once, when the plan is over; `sequential` at any time (always-valid); `group_sequential`
+            at `looks` equally spaced looks until the planned end.
+        looks: of a group-sequential design.
+        family: how it spends its false positives over the looks.
+        rho: of the power family.
+        level: of intervals; 1 - level is the false positive rate.
+        cuped: whether values before exposure take variance out.
+        minimum_effect: the smallest relative lift worth having, 0.05 = 5 %; None: not stated.
+        tuning: units at which the always-valid interval is tightest.
+    """
+
+    regime: Literal["fixed", "sequential", "group_sequential"] = "fixed"
+    looks: int = 5
+    family: Literal["obrien_fleming", "power"] = "obrien_fleming"
+    rho: float = 2.0
+    level: float = 0.95
+    cuped: bool = False
+    minimum_effect: float | None = None
+    tuning: int = 5_000
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any] | None) -> Self:
+        """What `check_analysis` found right; unknown names are left out, so that older rows stay readable."""
+        return cls(**{name: value for name, value in (data or {}).items() if name in cls.__dataclass_fields__})
+
+
+_NUMBERS: Mapping[str, tuple[float, float]] = {
+    "looks": (2, 50),
+    "rho": (0.5, 10),
+    "level": (0.5, 0.999),
+    "minimum_effect": (0.0001, 10),
+    "tuning": (10, 1_000_000_000),
+}
+_WHOLE = frozenset({"looks", "tuning"})
+
+
+def check_analysis(value: Any, place: str) -> tuple[dict[str, Any], list[Problem]]:
+    """The whole set of choices, with defaults where nothing was sent, and everything that is wrong with it."""
+    if not isinstance(value, Mapping):
+        return Analysis().to_dict(), [Problem(place, value, "must be an object")]
+    known = Analysis.__dataclass_fields__
+    problems = [
+        Problem(f"{place}.{name}", value[name], f"is no choice of the analysis; there are {', '.join(known)}")
+        for name in value
+        if name not in known
+    ]
+    for name, allowed in (("regime", REGIMES), ("family", FAMILIES)):
+        if name in value and value[name] not in allowed:
+            problems.append(Problem(f"{place}.{name}", value[name], f"must be one of {', '.join(allowed)}"))
+    if not isinstance(value.get("cuped", False), bool):
+        problems.append(Problem(f"{place}.cuped", value["cuped"], "must be true or false"))
+    for name, (low, high) in _NUMBERS.items():
+        if name not in value or (name == "minimum_effect" and value[name] is None):
+            continue
+        number, whole = value[name], name in _WHOLE
+        kind = int if whole else int | float
+        if isinstance(number, bool) or not isinstance(number, kind) or not math.isfinite(number):
+            problems.append(Problem(f"{place}.{name}", number, f"must be a {'whole ' if whole else ''}number"))
+        elif not low <= number <= high:
+            problems.append(Problem(f"{place}.{name}", number, f"must be from {low:g} to {high:g}"))
+    if problems:
+        return Analysis().to_dict(), problems
+    return {**Analysis().to_dict(), **value}, []

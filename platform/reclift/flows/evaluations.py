@@ -1,0 +1,93 @@
+"""Offline evaluations of installed strategies on what the platform knows, kept to be looked at beside online lifts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from reclift.flows import models, offline
+from reclift.flows.clock import now, rfc3339
+from reclift.flows.errors import Conflict, Invalid
+from reclift.storage.database import Database
+from reclift.storage.tables import EvaluationRow
+from reclift.strategy import Dataset, Progress, Registry
+
+KEEP = 20
+SPLITS = ("temporal", "leave-last-out")
+
+
+def candidates(session: Session, registry: Registry, strategies: Sequence[str]) -> list[offline.Candidate]:
+    """What is evaluated: the named strategies with their defaults, or everything that is in use."""
+    if strategies:
+        wanted = [(key, models.complete(registry, key, {})) for key in strategies]
+    else:
+        wanted = [(key, params) for (key, _), params in models.wanted(session, registry).items()]
+    names: dict[str, int] = {}
+    result = []
+    for key, params in wanted:
+        names[key] = names.get(key, 0) + 1
+        name = key if names[key] == 1 else f"{key} ({names[key]})"
+        result.append(offline.Candidate(name, registry.get(key), params))
+    return result
+
+
+def run(
+    database: Database,
+    registry: Registry,
+    data: Dataset,
+    strategies: Sequence[str],
+    *,
+    split: str = "temporal",
+    share: float = 0.8,
+    ks: Sequence[int] = (5, 10, 20),
+    fallback: str | None = None,
+    progress: Progress = lambda _share, _what: None,
+) -> dict[str, Any]:
+    """Evaluate and keep the result.
+
+    Args:
+        database: where the result is kept.
+        registry: the installed strategies.
+        data: everything that is known; see `train.load_dataset`.
+        strategies: keys; none: everything that is in use.
+        split: `temporal` (the last part of time is to be found) or `leave-last-out` (each user's last item is).
+        share: of a temporal split, the part of interactions that is learnt from.
+        ks: lengths of lists; metrics are compared at the middle one.
+        fallback: the strategy that fills short lists, as on a placement.
+        progress: for a progress bar.
+    """
+    if split not in SPLITS:
+        raise Invalid.of("split", split, f"must be one of {', '.join(SPLITS)}")
+    if not 0 < share < 1:
+        raise Invalid.of("share", share, "must be between 0 and 1")
+    if len(data) < 100:
+        raise Conflict(f"there are {len(data)} interactions: too few to evaluate on; at least 100 are needed")
+    with database.read() as session:
+        found = candidates(session, registry, strategies)
+    if not found:
+        raise Conflict("no strategy is in use yet: name one, or give a placement a strategy that is installed")
+    past = offline.Split.temporal(data, 1 - share) if split == "temporal" else offline.Split.leave_last_out(data)
+    filler = offline.Candidate(fallback, registry.get(fallback)) if fallback is not None else None
+    settings = offline.Settings(ks=tuple(ks), primary_k=ks[len(ks) // 2])
+    body = offline.evaluate(past, found, settings, filler, progress).to_dict()
+    keep(database, body)
+    return body
+
+
+def keep(database: Database, body: Mapping[str, Any]) -> None:
+    """Store a result; the oldest beyond `KEEP` are forgotten."""
+    with database.write() as session:
+        session.add(EvaluationRow(computed_at=now(), body=dict(body)))
+        session.flush()
+        stale = session.scalars(select(EvaluationRow.id).order_by(EvaluationRow.id.desc()).offset(KEEP)).all()
+        if stale:
+            session.execute(delete(EvaluationRow).where(EvaluationRow.id.in_(stale)))
+
+
+def latest(session: Session) -> dict[str, Any] | None:
+    """The newest result with the time it was computed at, or None."""
+    row = session.scalar(select(EvaluationRow).order_by(EvaluationRow.id.desc()).limit(1))
+    return {**row.body, "computed_at": rfc3339(row.computed_at)} if row is not None else None

@@ -1,0 +1,148 @@
+"""Reads an experiment's metrics: each arm's sums, compared as the experiment chose before its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from reclift.domain.analysis import Analysis
+from reclift.domain.events import parse_time
+from reclift.domain.metric import Metric
+from reclift.flows import metrics as metric_flow
+from reclift.flows.clock import now, to_datetime
+from reclift.stats.comparison import compare
+from reclift.stats.decision import MetricReading
+from reclift.stats.families import adjust_families
+from reclift.stats.group_sequential import latest_alpha, looks
+from reclift.stats.plan import Plan
+from reclift.stats.result import Comparison
+from reclift.stats.sums import Sums
+from reclift.storage.aggregates import ArmCount, Segment, arm_sums, cap_value, units_between
+from reclift.storage.tables import ExperimentRow
+
+Role = Literal["primary", "secondary", "guardrail"]
+
+_MOST_UNITS_NOW = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One metric with its arms' sums and its comparisons."""
+
+    metric: Metric
+    role: Role
+    cap: float | None
+    sums: Mapping[str, Sums]
+    comparisons: Sequence[Comparison]
+
+
+def roles(row: ExperimentRow, known: Mapping[str, Metric]) -> list[tuple[Metric, Role]]:
+    """The experiment's metrics in the report's order; one that stands in several roles keeps the first."""
+    wanted: list[tuple[str, Role]] = [(row.metrics.get("primary") or "", "primary")]
+    wanted += [(key, "secondary") for key in row.metrics.get("secondary", ())]
+    wanted += [(key, "guardrail") for key in row.metrics.get("guardrails", ())]
+    result: dict[str, tuple[Metric, Role]] = {}
+    for key, role in wanted:
+        if key in known and key not in result:
+            result[key] = (known[key], role)
+    return list(result.values())
+
+
+def read_metrics(
+    session: Session,
+    row: ExperimentRow,
+    counts: dict[str, ArmCount],
+    *,
+    segment: Segment | None = None,
+    only: Role | None = None,
+) -> list[Read]:
+    """Sums and comparisons of every metric; p-values are adjusted within their role (`stats.families`)."""
+    chosen = Analysis.from_dict(row.data.get("analysis"))
+    control = next(arm.key for arm in row.arms if arm.control)
+    known = metric_flow.all_metrics(session)
+    reads = []
+    units = sum(count.units for count in counts.values())
+    for metric, role in roles(row, known):
+        if only is not None and role != only:
+            continue
+        cap = cap_value(session, row.key, row.phase, metric, units)
+        sums = arm_sums(session, row.key, row.phase, metric, counts, cap=cap, segment=segment)
+        comparisons = [
+            compare(
+                sums[control],
+                sums[arm.key],
+                kind=metric.statistic,
+                level=chosen.level,
+                cuped=chosen.cuped,
+                sequential_tuning=chosen.tuning,
+                arm=arm.key,
+                control_arm=control,
+                higher_is_better=metric.direction == "increase",
+            )
+            for arm in row.arms
+            if not arm.control
+        ]
+        reads.append(Read(metric, role, cap, sums, comparisons))
+    return _adjusted(reads)
+
+
+def readings(reads: Sequence[Read]) -> list[MetricReading]:
+    """The metrics as the decision reads them."""
+    return [
+        MetricReading(
+            read.metric.name, read.role, read.comparisons, read.metric.margin if read.role == "guardrail" else None
+        )
+        for read in reads
+    ]
+
+
+def _adjusted(reads: Sequence[Read]) -> list[Read]:
+    adjusted = adjust_families(readings(reads))
+    return [replace(read, comparisons=reading.comparisons) for read, reading in zip(reads, adjusted, strict=True)]
+
+
+def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None) -> Plan:
+    """How far the experiment's plan is. Replayed and imported data have a time of their own."""
+    days_planned = row.data.get("planned_days")
+    phase_at = row.data.get("phase_at")
+    start: datetime | None = datetime.fromisoformat(phase_at) if phase_at else row.started_at
+    end = row.stopped_at or now()
+    if row.source != "live" and first is not None and until is not None:
+        start, end = to_datetime(first), to_datetime(until)
+    days_run = (end - start).total_seconds() / 86_400 if start is not None else 0.0
+    chosen = Analysis.from_dict(row.data.get("analysis"))
+    look_alpha = None
+    if chosen.regime == "group_sequential" and days_planned:
+        shares = [look / chosen.looks for look in range(1, chosen.looks + 1)]
+        design = looks(shares, alpha=1 - chosen.level, family=chosen.family, rho=chosen.rho)
+        look_alpha = latest_alpha(design, min(1.0, days_run / days_planned))
+    return Plan(
+        regime=chosen.regime if days_planned else "sequential",
+        days_planned=days_planned,
+        days_run=days_run,
+        units=units,
+        minimum_effect=chosen.minimum_effect,
+        look_alpha=look_alpha,
+        finished=row.status in {"stopped", "archived"},
+    )
+
+
+def planned_shares(session: Session, row: ExperimentRow, counts: Mapping[str, ArmCount]) -> list[float]:
+    """What each arm's size should be in proportion to: its weight, or, where weights changed on the way, the mixture
+    of weights that held when the units came in.
+    """
+    now_planned = {arm.key: arm.weight for arm in row.arms}
+    changes = row.data.get("weight_changes") or []
+    if not changes or not any(count.units for count in counts.values()):
+        return list(now_planned.values())
+    edges = [parse_time(change["until"]) for change in changes]
+    came = units_between(session, row.key, row.phase, edges)
+    planned = [change["weights"] for change in changes] + [now_planned]
+    return [
+        sum(units * weights[arm.key] / sum(weights.values()) for units, weights in zip(came, planned, strict=True))
+        for arm in row.arms
+    ]

@@ -1,0 +1,134 @@
+"""Checks that come before any lift: can these numbers be believed at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from reclift.domain.analysis import Analysis
+from reclift.flows.clock import now, to_datetime
+from reclift.flows.report_read import Read
+from reclift.stats.influence import influence
+from reclift.stats.srm import SrmResult
+from reclift.stats.srm_breakdown import srm_breakdown
+from reclift.stats.srm_sequential import sequential_srm
+from reclift.storage.aggregates import ArmCount, arm_sums, daily_counts, largest_units
+from reclift.storage.tables import ExperimentRow
+
+MULTI_ARM_LIMIT = 0.01
+STALE_HOURS = 24
+_EPOCH = date(1970, 1, 1)
+
+Check = dict[str, Any]
+"""`{check, ok, text}`; `ok` None where it cannot be said."""
+
+
+def trust(
+    session: Session,
+    row: ExperimentRow,
+    counts: dict[str, ArmCount],
+    ratio: SrmResult,
+    shares: Sequence[float],
+    reads: Sequence[Read],
+    until: int | None,
+    waiting: int,
+) -> list[Check]:
+    """All checks, the most fatal first. `shares`: what arms' sizes should be in proportion to."""
+    days = daily_counts(session, row.key, row.phase, [arm.key for arm in row.arms])
+    checks = [_sample_ratio(ratio), *_sample_ratio_by_day(row, ratio, shares, days), _one_arm(counts)]
+    checks.append(_freshness(row, until, waiting))
+    primary = next((read for read in reads if read.role == "primary"), None)
+    if primary is not None:
+        checks += _outliers(session, row, counts, primary)
+    return checks
+
+
+def _sample_ratio(ratio: SrmResult) -> Check:
+    if ratio.ok is None or ratio.p_value is None:
+        return {"check": "sample_ratio", "ok": None, "text": "no unit has been exposed yet"}
+    if ratio.ok:
+        return {"check": "sample_ratio", "ok": True, "text": f"arms are as large as planned (p = {ratio.p_value:.2g})"}
+    return {
+        "check": "sample_ratio",
+        "ok": False,
+        "text": f"arms are not as large as planned (p = {ratio.p_value:.2g}): something loses or adds units in one arm",
+    }
+
+
+def _sample_ratio_by_day(
+    row: ExperimentRow, ratio: SrmResult, shares: Sequence[float], days: Mapping[int, Sequence[int]]
+) -> list[Check]:
+    """The test that stays valid under daily looks; and, when the ratio is off, which days it comes from."""
+    if len(days) < 2 or row.data.get("weight_changes"):
+        return []
+    looks: list[list[int]] = []
+    for day in sorted(days):
+        before = looks[-1] if looks else [0] * len(shares)
+        looks.append([old + new for old, new in zip(before, days[day], strict=True)])
+    daily = sequential_srm(looks, shares)
+    checks: list[Check] = []
+    if daily.ok is not None and daily.p_value is not None:
+        text = f"at no day's end were arms' sizes off (p = {min(1.0, daily.p_value):.2g}, valid for daily looks)"
+        if not daily.ok:
+            text = f"looked at daily, arms' sizes are off (p = {daily.p_value:.2g}, valid for daily looks)"
+        checks.append({"check": "sample_ratio_daily", "ok": daily.ok, "text": text})
+    if ratio.ok is False:
+        parts = {(_EPOCH + timedelta(days=day)).isoformat(): counted for day, counted in sorted(days.items())}
+        where = srm_breakdown(parts, shares, what="day").sentence
+        checks.append({"check": "sample_ratio_where", "ok": None, "text": where})
+    return checks
+
+
+def _one_arm(counts: Mapping[str, ArmCount]) -> Check:
+    units = sum(count.units for count in counts.values())
+    several = sum(count.several for count in counts.values())
+    share = several / (units + several) if units + several else 0.0
+    text = "every unit met one arm only"
+    if several:
+        text = f"{several:,} units ({share:.1%}) met several arms and are left out"
+    return {"check": "one_arm", "ok": share <= MULTI_ARM_LIMIT, "text": text}
+
+
+def _freshness(row: ExperimentRow, until: int | None, waiting: int) -> Check:
+    if until is None:
+        return {"check": "freshness", "ok": None, "text": "no data yet"}
+    at = to_datetime(until)
+    age = now() - at
+    text = f"data until {at:%Y-%m-%d %H:%M} UTC"
+    if waiting:
+        text += f"; {waiting:,} changes wait for the worker"
+    stale = row.status == "running" and row.source == "live" and age > timedelta(hours=STALE_HOURS)
+    if stale:
+        text += f"; nothing new for {age.days} days"
+    return {"check": "freshness", "ok": not stale, "text": text}
+
+
+def _outliers(session: Session, row: ExperimentRow, counts: dict[str, ArmCount], primary: Read) -> list[Check]:
+    """Whether the lift would be another one without each arm's largest unit."""
+    control = next(arm.key for arm in row.arms if arm.control)
+    metric = primary.metric
+    largest = largest_units(session, row.key, row.phase, metric.key)
+    if control not in largest or any(count.units < 2 for count in counts.values()):
+        return []
+    rest_counts = {
+        arm: ArmCount(count.units - (arm in largest), count.impressions, count.several) for arm, count in counts.items()
+    }
+    rest = arm_sums(session, row.key, row.phase, metric, rest_counts, cap=primary.cap, without=tuple(largest.values()))
+    level = Analysis.from_dict(row.data.get("analysis")).level
+    checks: list[Check] = []
+    for arm in row.arms:
+        if arm.control or arm.key not in largest:
+            continue
+        found = influence(
+            primary.sums[control],
+            primary.sums[arm.key],
+            rest[control],
+            rest[arm.key],
+            kind=metric.statistic,
+            level=level,
+        )
+        checks.append({"check": "outliers", "ok": not found.driven, "text": f"{arm.key}: {found.sentence}"})
+    return checks

@@ -84,7 +84,7 @@ def test_a_sparkline_keeps_zero_in_sight():
 def test_an_audience_in_words():
     audience = {"country": {"$in": ["CN", "US"]}, "age": {"$gte": 18}, "staff": False, "email": {"$exists": True}}
     assert present.audience_text(audience) == [
-        "country is one of CN, US", "age is at least 18", "staff is False", "email is known",
+        "country is one of CN, US", "age is at least 18", "staff is false", "email is known",
     ]  # fmt: skip
     assert present.audience_text({"$or": [{"a": 1}]}) == ["$or: [{'a': 1}]"]
 

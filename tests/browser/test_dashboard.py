@@ -10,7 +10,9 @@ from playwright.sync_api import expect
 from tests.fake_backend import MANAGER, PASSWORD
 
 PATHS = ["", "experiments", "experiments/home-recs", "experiments/pdp-similar", "experiments/cart-addons",
-         "experiments/home-ease", "experiments/new", "strategies", "placements", "placements/home", "metrics",
+         "experiments/home-ease", "experiments/new", "experiments/no-experiments",
+         "experiments/home-recs/phase", "experiments/pdp-similar/weights", "experiments/pdp-similar/ramp", "traffic",
+         "traffic/groups/new", "traffic/groups/bots", "strategies", "placements", "placements/home", "metrics",
          "catalogue", "events", "jobs", "settings", "words"]  # fmt: skip
 
 
@@ -27,7 +29,7 @@ def test_an_experiment_from_its_name_to_its_end(look, site):
     page.fill("#f-arms-1-params-k", "250")
     page.click("[data-add-arm]")
     page.select_option("#f-arms-2-strategy", "matrix_factorization")
-    page.click("[data-add-condition]")
+    page.click("[data-add=audience] >> nth=0")
     page.fill("#f-audience-0-attribute", "country")
     page.select_option("#f-audience-0-op", "$in")
     page.fill("#f-audience-0-value", "CN, US")
@@ -60,8 +62,8 @@ def test_a_step_is_checked_when_it_is_left_and_the_draft_is_kept(look, site):
     page.fill("#f-name", "Kept")
     page.fill("#f-traffic", "140")
     page.focus("#f-planned_days")
-    expect(page.locator("#step-audience .error")).to_contain_text("“140” must be at most 100")
-    expect(page.locator("#step-question.good, #step-audience.bad")).to_have_count(2)
+    expect(page.locator("#step-traffic .error")).to_contain_text("“140” must be at most 100")
+    expect(page.locator("#step-question.good, #step-traffic.bad")).to_have_count(2)
     page.click("text=Create draft")
     expect(page.locator("#step-arms .error").first).to_be_visible()
     assert not [call for call in platform.calls if call[0] == "create_experiment"]
@@ -103,7 +105,7 @@ def test_the_phone_has_a_sheet_with_every_page(look):
     page = look(390)
     expect(page.locator(".side")).to_be_hidden()
     page.click("[data-open=more]")
-    expect(page.locator("#more .nav-item")).to_have_count(9)
+    expect(page.locator("#more .nav-item")).to_have_count(10)
     page.click("#more >> text=Jobs")
     expect(page.locator("h1")).to_have_text("Jobs")
 

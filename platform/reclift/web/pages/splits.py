@@ -33,7 +33,7 @@ def ramp_steps(experiment: Mapping[str, Any], now: datetime) -> list[JSON]:
         state = "next" if place >= len(taken) else "now" if place == len(taken) - 1 else "done"
         text = "at the start" if after == 0 else f"after {_duration(after)}"
         if state == "now":
-            text = "now"
+            text = "stopped here" if experiment.get("ramp_stopped") and experiment["status"] == "paused" else "now"
         elif state == "next" and hours is not None and experiment["status"] == "running":
             text = f"in {_duration(after - hours)}" if after > hours else "is due"
         shown.append({"traffic": step["traffic"], "state": state, "text": text})

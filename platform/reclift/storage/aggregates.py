@@ -177,6 +177,36 @@ def day_table(
     )
 
 
+class Past(NamedTuple):
+    """A metric of each unit before its exposure, by the unit's position."""
+
+    numerator: NDArray[np.float64]
+    denominator: NDArray[np.float64]
+
+
+def past_values(
+    session: Session,
+    experiment: str,
+    phase: int,
+    metric: str,
+    index: dict[str, tuple[int, int, int]],
+    cap: float | None,
+) -> Past:
+    """The metric's values before exposure, capped like those after it."""
+    past = Past(np.zeros(len(index)), np.zeros(len(index)))
+    rows = session.execute(
+        select(UnitTotal.unit_id, UnitTotal.pre_numerator, UnitTotal.pre_denominator).where(
+            UnitTotal.experiment == experiment, UnitTotal.phase == phase, UnitTotal.metric == metric
+        )
+    )
+    for unit, numerator, denominator in rows:
+        if unit in index:
+            place = index[unit][0]
+            past.numerator[place] = numerator if cap is None else min(numerator, cap)
+            past.denominator[place] = denominator
+    return past
+
+
 def positions(session: Session, experiment: str, phase: int) -> list[dict[str, Any]]:
     """Impressions and clicks by arm and position."""
     rows = session.execute(
@@ -230,6 +260,31 @@ def daily_counts(session: Session, experiment: str, phase: int, arms: Sequence[s
         if arm in arms:
             result.setdefault(day, [0] * len(arms))[arms.index(arm)] = count
     return result
+
+
+MOST_VALUES = 30
+"""An attribute with more values than this is one of units rather than of segments."""
+
+
+def attribute_counts(
+    session: Session, experiment: str, phase: int, arms: Sequence[str]
+) -> dict[str, dict[str, list[int]]]:
+    """Attribute -> value -> units by arm, in the order of `arms`; of attributes with 2 to `MOST_VALUES` values.
+
+    Units without the attribute are not in it.
+    """
+    rows = session.execute(
+        select(ExperimentUnit.attributes, ExperimentUnit.arm, func.count())
+        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, ExperimentUnit.arm.in_(arms))
+        .group_by(ExperimentUnit.attributes, ExperimentUnit.arm)
+    )
+    found: dict[str, dict[str, list[int]]] = {}
+    for attributes, arm, count in rows:
+        for name, value in attributes.items():
+            values = found.setdefault(name, {})
+            if isinstance(value, str | int | bool) and (len(values) <= MOST_VALUES or str(value) in values):
+                values.setdefault(str(value), [0] * len(arms))[arms.index(arm)] += count
+    return {name: values for name, values in found.items() if 2 <= len(values) <= MOST_VALUES}
 
 
 def latest_lists(

@@ -169,6 +169,20 @@ def test_a_holdout_of_one_placement_holds_there_only(runtime: Runtime, manage: C
     assert {row.unit_id for row in exposures(runtime, "cart-recs")} == set(units) - held
 
 
+def test_who_is_exposed_by_assign_has_met_the_holdout_too(runtime: Runtime, manage: Caller, shop: Caller) -> None:
+    hold(manage)
+    hold(manage, "cart-only", placement="cart")
+    start(manage, overrides={"tester": "item-cf"})
+    units = [f"u{number}" for number in range(30)]
+    for unit in [*units, "tester"]:
+        arm_of(shop, unit, expose=True)
+        arm_of(shop, f"only asked {unit}")
+    assert {row.unit_id: row.arm for row in exposures(runtime, "all")} == {
+        unit: arm_of(shop, unit, "all")["arm"] for unit in units
+    }
+    assert exposures(runtime, "cart-only") == []
+
+
 def test_a_stopped_holdout_lets_everybody_in(manage: Caller, shop: Caller) -> None:
     hold(manage)
     start(manage)
@@ -337,6 +351,34 @@ def test_weights_of_a_running_experiment_change_only_where_nobody_moves(manage: 
 
 
 # people who test
+
+
+def test_bots_and_staff_are_kept_out_by_a_condition(runtime: Runtime, manage: Caller, shop: Caller) -> None:
+    manage.ok("PUT", "/api/v1/groups/staff", {"values": ["anna"]})
+    start(manage, exclude={"$or": [{"user_agent": {"$regexi": "bot|crawler"}}, {"id": {"$inGroup": "staff"}}]})
+    bot = {"user_agent": "Googlebot/2.1"}
+    assert arm_of(shop, "b1", attributes=bot, expose=True)["reason"] == "not_targeted"
+    assert arm_of(shop, "anna", expose=True)["reason"] == "not_targeted"
+    shown = shop.ok("POST", "/recommend", {"user_id": "b1", "placement": "home", "attributes": bot})
+    assert shown["experiment"] is None
+    assert arm_of(shop, "u1", attributes={"user_agent": "Firefox"}, expose=True)["in_experiment"]
+    assert [row.unit_id for row in exposures(runtime, "home-recs")] == ["u1"]
+
+
+@pytest.mark.parametrize(
+    ("audience", "place"),
+    [
+        ({"country": {"$isIn": ["CN"]}}, "audience.country.$isIn"),
+        ({"country": {"$in": "CN"}}, "audience.country.$in"),
+        ({"country": {"$in": [str(n) for n in range(10_000)]}}, "audience.country.$in"),
+        ({"$or": [{"a": 1}, {"name": {"$regex": "^(a+)+$"}}]}, "audience.$or.1.name.$regex"),
+        ({"name": {"$regex": "("}}, "audience.name.$regex"),
+        ({"id": {"$inGroup": "nobody"}}, "audience.id.$inGroup"),
+    ],
+)
+def test_bad_conditions_are_refused_when_saved_with_their_place(manage: Caller, audience: Any, place: str) -> None:
+    errors = manage.refused("POST", EXPERIMENTS, experiment(audience=audience), status=422)["errors"]
+    assert [error["field"] for error in errors] == [place]
 
 
 def test_overrides_see_their_arm_and_are_not_counted(runtime: Runtime, manage: Caller, shop: Caller) -> None:

@@ -14,12 +14,12 @@ from tests.integration.test_identity import (
     test_what_a_process_logs_before_it_knows_the_alias_is_merged_later,
 )
 from tests.integration.test_sticky import test_the_sample_ratio_is_tested_against_the_mixture_of_weights
-from tests.integration.test_traffic import (
-    test_a_holdout_is_measured_like_an_experiment,
+from tests.integration.test_traffic_holdouts import test_a_holdout_is_measured_like_an_experiment
+from tests.integration.test_traffic_layers import test_the_data_of_two_phases_never_mix
+from tests.integration.test_traffic_ramps import (
     test_a_ramp_that_a_neighbour_blocks_says_so_and_changes_nothing,
     test_an_alarm_stops_the_ramp_and_pauses,
     test_one_blocked_ramp_does_not_hold_up_the_others,
-    test_the_data_of_two_phases_never_mix,
 )
 from tests.platform_fixtures import build_runtime
 from tests.services import PostgresServer

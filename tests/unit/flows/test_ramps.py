@@ -1,4 +1,4 @@
-"""When a ramp goes on, and what stops it. Whole rounds over stored experiments: tests/integration/test_traffic.py."""
+"""When a ramp goes on, and what stops it; whole rounds are in tests/integration/test_traffic_ramps.py."""
 
 from __future__ import annotations
 

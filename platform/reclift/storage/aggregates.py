@@ -74,6 +74,13 @@ def segment_values(session: Session, experiment: str, phase: int, attribute: str
     return [(str(name), int(count)) for name, count in rows]
 
 
+def segment_count(session: Session, experiment: str, phase: int, attribute: str) -> int:
+    """How many values an attribute has among the units."""
+    value = _attribute(attribute)
+    alone = (*_here(experiment, phase), ExperimentUnit.arms_seen == 1)
+    return session.scalar(select(func.count(value.distinct())).where(*alone)) or 0
+
+
 def cap_value(session: Session, experiment: str, phase: int, metric: Metric, units: int) -> float | None:
     """What a unit's number may be at most: the metric's cap, or its percentile over all units; None: no cap."""
     if metric.cap_percentile is None:
@@ -180,6 +187,53 @@ def day_table(
     return DayTable(
         table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], table[:, 3], people[:, 0], people[:, 1]
     )
+
+
+def sums_since_exposure(
+    session: Session,
+    experiment: str,
+    phase: int,
+    metric: Metric,
+    arms: Sequence[str],
+    last: int,
+    length: int,
+    cap: float | None,
+) -> list[list[Sums]]:
+    """What units did on the 0th, 1st, … day since their exposure: for each such day the arms' sums, at most `length`.
+
+    On each day only units count for which it is not after `last` (a day since 1970).
+    """
+    joined = daily_counts(session, experiment, phase, arms)
+    since = UnitDay.day - ExperimentUnit.day
+    x: Any = cast(UnitDay.numerator, Float)
+    x = x if cap is None else case((x > cap, cap), else_=x)
+    y = cast(UnitDay.denominator, Float)
+    rows = session.execute(
+        select(since, ExperimentUnit.arm, *(func.sum(one) for one in (x, x * x, y, y * y, x * y)))
+        .join(
+            UnitDay,
+            (UnitDay.experiment == ExperimentUnit.experiment)
+            & (UnitDay.phase == ExperimentUnit.phase)
+            & (UnitDay.unit_id == ExperimentUnit.unit_id),
+        )
+        .where(
+            *_here(experiment, phase),
+            ExperimentUnit.arms_seen == 1,
+            ExperimentUnit.arm.in_(arms),
+            UnitDay.metric == metric.key,
+            UnitDay.day <= last,
+            since.between(0, length - 1),
+        )
+        .group_by(since, ExperimentUnit.arm)
+    )
+    found = {(int(day), str(arm)): [float(value) for value in sums] for day, arm, *sums in rows}
+    result = []
+    for day in range(length):
+        units = [sum(count[place] for at, count in joined.items() if at + day <= last) for place in range(len(arms))]
+        if not any(units):
+            break
+        result.append([Sums(n, *found.get((day, arm), [0.0] * 5)) for n, arm in zip(units, arms, strict=True)])
+    return result
 
 
 class Past(NamedTuple):

@@ -187,6 +187,47 @@ SCHEMAS: dict[str, Json] = {
                 ),
                 "With `?segment=`: the primary metric by value.",
             ),
+            "segment_test": _open(
+                "With `?segment=`: whether the lift differs between values, and how many were looked at.",
+                {
+                    "attribute": text("The attribute."),
+                    "looked_at": whole("Values read; p-values are corrected for them.", minimum=0),
+                    "not_looked_at": whole("Rarer values, not read.", minimum=0),
+                    "arms": many(
+                        _open(
+                            "One arm.",
+                            {
+                                "arm": text("The arm."),
+                                "p_value": maybe(number("Of the lift being the same for all values.", **_PROBABILITY)),
+                                "q": maybe(number("Cochran's statistic.", minimum=0)),
+                                "df": whole("Its degrees of freedom.", minimum=0),
+                                "scale": choice("What was compared.", "lift", "difference"),
+                            },
+                        ),
+                        "The interaction test of each arm.",
+                    ),
+                    "text": text("In words."),
+                },
+            ),
+            "novelty": maybe(
+                _open(
+                    "The primary metric's lift by days since the unit's exposure.",
+                    {
+                        "metric": text("Its key."),
+                        "arms": many(
+                            _open(
+                                "One arm.",
+                                {
+                                    "arm": text("The arm."),
+                                    "days": many(anything("`day`, `units`, `lift`, `lift_ci`."), "By day."),
+                                    "trend": anything("`slope`, `p_value`, `shape`, `sentence`."),
+                                },
+                            ),
+                            "Each arm but the control.",
+                        ),
+                    },
+                )
+            ),
         },
         required=["experiment", "computed_at", "data_until", "srm", "arms", "metrics", "decision"],
         example=_EXAMPLE,

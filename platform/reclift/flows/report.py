@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
-from reclift.flows import report_novelty, report_parts, report_trust, rollup
+from reclift.flows import power, report_novelty, report_parts, report_trust, rollup
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
 from reclift.flows.errors import Conflict, NotFound
@@ -54,6 +54,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "srm": ratio.to_dict(),
         "trust": [*trust, *report_novelty.check(novelty)],
         "novelty": novelty,
+        "power": power.during(session, row, primary, plan, planned_days(row)),
         "multi_arm_units": sum(count.several for count in counts.values()),
         "arms": [
             {

@@ -24,7 +24,7 @@ from reclift.stats.decision import WORTHWHILE_LIFT
 from reclift.stats.plan import Plan
 from reclift.stats.result import CannotCompute, Code
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import daily_counts
+from reclift.storage.aggregates_days import daily_counts
 from reclift.storage.placement_history import facts_of, first_lists, newest_list
 from reclift.storage.tables import ExperimentRow
 
@@ -79,7 +79,7 @@ def plan(session: Session, placement: str, metric: str, question: Question) -> d
     per_arm = ceil(sizes.required_units(base, question.effect, question.design) / 2)
     answer |= {"units": per_arm * question.arms, "units_per_arm": per_arm}
     answer["by_days"] = [
-        {"days": days, "units": round(units), "effect": sizes.detectable_lift(base, units * 2 / question.arms, question.design)}
+        _found_in(days, units, base, question)
         for days in WEEKS
         if (units := _units_after(days, arrivals) * question.traffic) >= 4 * question.arms
     ]  # fmt: skip
@@ -90,6 +90,11 @@ def plan(session: Session, placement: str, metric: str, question: Question) -> d
         return answer
     # Whole weeks, since weekdays differ.
     return answer | {"days": days, "planned_days": ceil(days / 7) * 7}
+
+
+def _found_in(days: int, units: float, base: sizes.Baseline, question: Question) -> dict[str, Any]:
+    effect = sizes.detectable_lift(base, units * 2 / question.arms, question.design)
+    return {"days": days, "units": round(units), "effect": effect}
 
 
 def during(

@@ -13,7 +13,7 @@ from reclift.flows.report_read import Read
 from reclift.stats.comparison import compare
 from reclift.stats.result import Comparison
 from reclift.stats.trend import lift_trend
-from reclift.storage.aggregates import sums_since_exposure
+from reclift.storage.aggregates_days import sums_since_exposure
 from reclift.storage.tables import ExperimentRow
 
 MOST_DAYS = 28

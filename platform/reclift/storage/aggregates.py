@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Float, String, case, cast, func, select, true
+from sqlalchemy import ColumnElement, Float, case, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
@@ -37,12 +37,7 @@ def here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
 def _segment(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
     if segment is None:
         return ()
-    return (_attribute(segment.attribute) == segment.value,)
-
-
-def _attribute(name: str) -> ColumnElement[str]:
-    # SQLite gives numbers as numbers, which would equal no text.
-    return cast(ExperimentUnit.attributes[name].as_string(), String)
+    return (ExperimentUnit.attributes[segment.attribute].as_string() == segment.value,)
 
 
 def arm_counts(session: Session, experiment: str, phase: int, segment: Segment | None = None) -> dict[str, ArmCount]:
@@ -63,7 +58,7 @@ def arm_counts(session: Session, experiment: str, phase: int, segment: Segment |
 
 def segment_values(session: Session, experiment: str, phase: int, attribute: str, limit: int) -> list[tuple[str, int]]:
     """The most frequent values of an attribute, with their units."""
-    value = _attribute(attribute)
+    value = ExperimentUnit.attributes[attribute].as_string()
     rows = session.execute(
         select(value, func.count())
         .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1, value.is_not(None))
@@ -76,7 +71,7 @@ def segment_values(session: Session, experiment: str, phase: int, attribute: str
 
 def segment_count(session: Session, experiment: str, phase: int, attribute: str) -> int:
     """How many values an attribute has among the units."""
-    value = _attribute(attribute)
+    value = ExperimentUnit.attributes[attribute].as_string()
     alone = (*here(experiment, phase), ExperimentUnit.arms_seen == 1)
     return session.scalar(select(func.count(value.distinct())).where(*alone)) or 0
 

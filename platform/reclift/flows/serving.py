@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from reclift.domain.plan import Plan
+from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import experiments, models
 from reclift.flows import groups as group_flow
 from reclift.flows.errors import FlowError
@@ -71,6 +72,7 @@ class Serving:
         changed_at: when the configuration last changed.
         aliases, new_aliases: id -> canonical id; in two parts, so that a new one does not mean to copy them all.
         aliases_version: which aliases these are.
+        pseudonyms: hides user ids, where the settings ask for it.
         unusable: whether a model in use could not be loaded.
     """
 
@@ -89,9 +91,11 @@ class Serving:
     sticky: Mapping[str, int] = field(default_factory=dict)
     changed_at: datetime | None = None
     new_aliases: Mapping[str, str] = field(default_factory=dict)
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
     def canonical(self, user_id: str) -> str:
-        """The person behind an id."""
+        """The person behind an id, under the id by which everything of theirs is kept."""
+        user_id = self.pseudonyms(user_id)
         found = self.aliases.get(user_id)
         return found if found is not None else self.new_aliases.get(user_id, user_id)
 
@@ -103,8 +107,17 @@ class Serving:
 class Live:
     """Keeps the current snapshot and looks for newer configuration; without a database the last good one stays."""
 
-    def __init__(self, database: Database, registry: Registry, artifacts: Artifacts, *, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        artifacts: Artifacts,
+        *,
+        poll_seconds: float,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         """Nothing is loaded before `refresh` or `start`."""
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._database = database
         self._registry = registry
         self._artifacts = artifacts
@@ -251,7 +264,8 @@ class Live:
         return Serving(
             version=version,
             catalogue_version=catalogue_version,
-            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version),
+            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version, self._pseudonyms),
+            pseudonyms=self._pseudonyms,
             placements=placements,
             arms=arms,
             described=described,

@@ -117,9 +117,13 @@ def _do(runtime: wiring.Runtime, run: JobRun) -> str:
             progress=_progress(runtime, run.id),
             keep=runtime.settings.keep_models,
             actor=run.actor or train.SYSTEM,
+            check_users=runtime.settings.model_check_users,
+            floor=runtime.settings.model_floor,
         )
         if result["state"] != "ready":
             raise jobs.JobError(f"{result['model']} is {result['state']}: {result['error']}")
+        if not result["active"]:
+            return f"{result['model']} is ready but not active: {result['error']}"
         return f"{result['model']} is active"
     if run.task == "report":
         rollup.roll_up(runtime.database)

@@ -24,6 +24,7 @@ from reclift.storage.database import Database
 from reclift.storage.eventlog import EventLog, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
+from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.spool import SpoolSink
 from reclift.storage.sticky import NothingShared, RedisShared, Shared, Sticky
@@ -93,6 +94,7 @@ class Runtime:
     spool: SpoolSink
     direct: DatabaseSink
     histories: Histories
+    shown: ShownLately
     sticky: Sticky
     previews: Previews
     recommender: Recommender
@@ -156,6 +158,7 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
+    shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
     if settings.redis_url:
         client = Redis.from_url(
@@ -175,9 +178,10 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         spool=spool,
         direct=direct,
         histories=histories,
+        shown=shown,
         sticky=sticky,
         previews=Previews(settings.signing_key()),
-        recommender=Recommender(histories, sticky, event_log, guard),
+        recommender=Recommender(histories, sticky, event_log, guard, shown),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
     )

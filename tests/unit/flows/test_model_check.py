@@ -68,6 +68,7 @@ def test_what_is_to_be_found_is_neither_learnt_nor_known() -> None:
         @classmethod
         def fit(cls, data: Dataset, params: Any, progress: Any) -> Any:
             fitted.append(data)
+
             def note(query: Query) -> list[Scored]:
                 told.append(query)
                 return []

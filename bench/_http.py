@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flask import Flask, Response
@@ -168,23 +168,24 @@ def with_threads(port: int, call: Call, seconds: float) -> float:
 
 
 def compare(port: int, calls: list[Call], *, seconds: float, rounds: int) -> dict[str, float]:
-    """Each call's throughput as a ratio to the bare route's, the median of rounds in which they take turns."""
-    reference = Call("bare Flask route", "GET", BARE)
-    for call in (reference, *calls):
+    """Each call's throughput as a ratio to the bare route's, the median of rounds in which they take turns.
+
+    The bare route gets the very same request, headers and body included, at its own address.
+    """
+    result = {}
+    for call in calls:
+        query = call.path.partition("?")[2]
+        reference = replace(call, name="bare Flask route", path=f"{BARE}?{query}" if query else BARE)
+        throughput(port, reference, 1)
         throughput(port, call, 1)
-    found: dict[str, list[float]] = {call.name: [] for call in (reference, *calls)}
-    ratios: dict[str, list[float]] = {call.name: [] for call in calls}
-    for _ in range(rounds):
-        before = throughput(port, reference, seconds)
-        for call in calls:
-            here = throughput(port, call, seconds)
-            after = throughput(port, reference, seconds)
+        rates, bares, ratios = [], [throughput(port, reference, seconds)], []
+        for _ in range(rounds):
+            rates.append(throughput(port, call, seconds))
+            bares.append(throughput(port, reference, seconds))
             # The reference just before and just after: a busy machine slows all three down.
-            ratios[call.name].append(here / ((before + after) / 2))
-            found[call.name].append(here)
-            found[reference.name].append(after)
-            before = after
-    for name, rates in found.items():
-        ratio = f"ratio {statistics.median(ratios[name]):.2f}" if name in ratios else "reference"
-        print(f"{name:44} {statistics.median(rates):9,.0f} requests/s   {ratio}")
-    return {name: statistics.median(values) for name, values in ratios.items()}
+            ratios.append(2 * rates[-1] / (bares[-1] + bares[-2]))
+        rate, bare, found = (statistics.median(values) for values in (rates, bares, ratios))
+        print(f"{call.name:40} {rate:8,.0f} requests/s, bare Flask route {bare:8,.0f}", end="")
+        print(f": ratio {found:.2f}  ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+        result[call.name] = found
+    return result

@@ -266,6 +266,7 @@ def act(
         if row.layer is not None:
             place_in_layer(session, row)
         row.started_at = at
+        row.data = {**row.data, "chosen": chosen_plan(row)}
     if action == "stop":
         row.stopped_at = at
     row.status = leads_to
@@ -280,6 +281,11 @@ def act(
     if action in {"stop", "pause"}:
         jobs.request(session, queue, "report", {"experiment": key}, actor)
     return row
+
+
+def chosen_plan(row: ExperimentRow) -> dict[str, Any]:
+    """What reports hold an experiment to, as it stands when units begin to come in: its length and primary metric."""
+    return {"planned_days": row.data.get("planned_days"), "primary": row.metrics.get("primary")}
 
 
 def warnings(session: Session, row: ExperimentRow) -> list[str]:

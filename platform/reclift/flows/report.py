@@ -14,7 +14,7 @@ from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.experiments import find
-from reclift.flows.report_read import Read, plan_of, planned_shares, read_metrics, readings
+from reclift.flows.report_read import Read, plan_of, planned_days, planned_shares, read_metrics, readings
 from reclift.stats.comparison import arm_summary
 from reclift.stats.decision import Decision, decide
 from reclift.stats.plan import Plan
@@ -47,7 +47,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "data_until": rfc3339(until),
         "configuration_version": version(session),
         "day": max(1, int(plan.days_run or 0) + 1) if units else 0,
-        "planned_days": row.data.get("planned_days"),
+        "planned_days": planned_days(row),
         "srm": ratio.to_dict(),
         "trust": report_trust.trust(session, row, counts, ratio, shares, reads, until, waiting),
         "multi_arm_units": sum(count.several for count in counts.values()),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Float, String, case, cast, func, select, true
+from sqlalchemy import ColumnElement, Float, case, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
@@ -37,12 +37,7 @@ def _here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
 def _segment(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
     if segment is None:
         return ()
-    return (_attribute(segment.attribute) == segment.value,)
-
-
-def _attribute(name: str) -> ColumnElement[str]:
-    # SQLite gives numbers as numbers, which would equal no text.
-    return cast(ExperimentUnit.attributes[name].as_string(), String)
+    return (ExperimentUnit.attributes[segment.attribute].as_string() == segment.value,)
 
 
 def arm_counts(session: Session, experiment: str, phase: int, segment: Segment | None = None) -> dict[str, ArmCount]:
@@ -63,7 +58,7 @@ def arm_counts(session: Session, experiment: str, phase: int, segment: Segment |
 
 def segment_values(session: Session, experiment: str, phase: int, attribute: str, limit: int) -> list[tuple[str, int]]:
     """The most frequent values of an attribute, with their units."""
-    value = _attribute(attribute)
+    value = ExperimentUnit.attributes[attribute].as_string()
     rows = session.execute(
         select(value, func.count())
         .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, value.is_not(None))
@@ -182,6 +177,36 @@ def day_table(
     )
 
 
+class Past(NamedTuple):
+    """A metric of each unit before its exposure, by the unit's position."""
+
+    numerator: NDArray[np.float64]
+    denominator: NDArray[np.float64]
+
+
+def past_values(
+    session: Session,
+    experiment: str,
+    phase: int,
+    metric: str,
+    index: dict[str, tuple[int, int, int]],
+    cap: float | None,
+) -> Past:
+    """The metric's values before exposure, capped like those after it."""
+    past = Past(np.zeros(len(index)), np.zeros(len(index)))
+    rows = session.execute(
+        select(UnitTotal.unit_id, UnitTotal.pre_numerator, UnitTotal.pre_denominator).where(
+            UnitTotal.experiment == experiment, UnitTotal.phase == phase, UnitTotal.metric == metric
+        )
+    )
+    for unit, numerator, denominator in rows:
+        if unit in index:
+            place = index[unit][0]
+            past.numerator[place] = numerator if cap is None else min(numerator, cap)
+            past.denominator[place] = denominator
+    return past
+
+
 def positions(session: Session, experiment: str, phase: int) -> list[dict[str, Any]]:
     """Impressions and clicks by arm and position."""
     rows = session.execute(
@@ -235,6 +260,31 @@ def daily_counts(session: Session, experiment: str, phase: int, arms: Sequence[s
         if arm in arms:
             result.setdefault(day, [0] * len(arms))[arms.index(arm)] = count
     return result
+
+
+MOST_VALUES = 30
+"""An attribute with more values than this is one of units rather than of segments."""
+
+
+def attribute_counts(
+    session: Session, experiment: str, phase: int, arms: Sequence[str]
+) -> dict[str, dict[str, list[int]]]:
+    """Attribute -> value -> units by arm, in the order of `arms`; of attributes with 2 to `MOST_VALUES` values.
+
+    Units without the attribute are not in it.
+    """
+    rows = session.execute(
+        select(ExperimentUnit.attributes, ExperimentUnit.arm, func.count())
+        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, ExperimentUnit.arm.in_(arms))
+        .group_by(ExperimentUnit.attributes, ExperimentUnit.arm)
+    )
+    found: dict[str, dict[str, list[int]]] = {}
+    for attributes, arm, count in rows:
+        for name, value in attributes.items():
+            values = found.setdefault(name, {})
+            if isinstance(value, str | int | bool) and (len(values) <= MOST_VALUES or str(value) in values):
+                values.setdefault(str(value), [0] * len(arms))[arms.index(arm)] += count
+    return {name: values for name, values in found.items() if 2 <= len(values) <= MOST_VALUES}
 
 
 def latest_lists(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,45 +22,84 @@ class Receipt:
     duplicates: int | None = None
 
 
-def _insert(connection: Connection, table: Any) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+class _Statements(NamedTuple):
+    """The writing statements in one database's dialect; made once, since making one takes as long as running it."""
+
+    events: Any
+    impressions: Any
+    exposures: Any
+    dirty: Any
 
 
-def _add(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert what is new; returns how many rows that was."""
+@cache
+def _statements(dialect_name: str) -> _Statements:
+    dialect = postgresql if dialect_name == "postgresql" else sqlite
+    exposures = dialect.insert(ExposureRow)
+    return _Statements(
+        # The new rows' keys are counted, since PostgreSQL's driver gives no row count of many rows at once.
+        dialect.insert(EventRow).on_conflict_do_nothing().returning(EventRow.event_id),
+        dialect.insert(ImpressionRow).on_conflict_do_nothing().returning(ImpressionRow.recommendation_id),
+        # The earliest exposure wins, in whatever order they arrive; ties keep what is there.
+        exposures.on_conflict_do_update(
+            index_elements=["experiment", "phase", "unit_id", "arm"],
+            set_={name: exposures.excluded[name] for name in ("at", "source", "attributes")},
+            where=or_(ExposureRow.at > exposures.excluded.at),
+        ),
+        insert(DirtyUnit),
+    )
+
+
+def _add(connection: Connection, statement: Any, key: str, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Insert what is new; returns the keys that were."""
     if not rows:
-        return 0
-    keys = list(table.__table__.primary_key)
-    # The new rows' keys are counted, since PostgreSQL's driver gives no row count of many rows at once.
-    statement = _insert(connection, table).on_conflict_do_nothing().returning(*keys)
+        return set()
     # In the order of keys, so that two processes that write the same rows wait for each other and never both.
-    return len(connection.execute(statement, sorted(rows, key=lambda row: row[keys[0].name])).all())
+    return set(connection.execute(statement, sorted(rows, key=lambda row: row[key])).scalars())
 
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert events that are new, and mark nothing: the caller does. Returns how many were new."""
-    return _add(connection, EventRow, rows)
+    return len(_add(connection, _statements(connection.dialect.name).events, "event_id", rows))
 
 
 def write_facts(connection: Connection, facts: Facts) -> Receipt:
     """Write one batch inside the caller's transaction. Writing it again changes nothing."""
-    events = _add(connection, EventRow, facts.events)
-    impressions = _add(connection, ImpressionRow, facts.impressions)
-    if facts.exposures:
-        statement = _insert(connection, ExposureRow)
-        # The earliest exposure wins, in whatever order they arrive; ties keep what is there.
-        earlier = statement.on_conflict_do_update(
-            index_elements=["experiment", "phase", "unit_id", "arm"],
-            set_={name: statement.excluded[name] for name in ("at", "source", "attributes")},
-            where=or_(ExposureRow.at > statement.excluded.at),
-        )
-        connection.execute(earlier, _earliest(facts.exposures))
-    units = {row["unit_id"] for rows in (facts.events, facts.impressions, facts.exposures) for row in rows}
+    return write_batches(connection, [facts])[0]
+
+
+def write_batches(connection: Connection, batches: Sequence[Facts]) -> list[Receipt]:
+    """Write many batches inside the caller's transaction, with as few statements as one takes.
+
+    A key that stands in several batches is new in the first of them.
+    """
+    statements = _statements(connection.dialect.name)
+    events = [row for facts in batches for row in facts.events]
+    impressions = [row for facts in batches for row in facts.impressions]
+    exposures = [row for facts in batches for row in facts.exposures]
+    new_events = _add(connection, statements.events, "event_id", events)
+    new_impressions = _add(connection, statements.impressions, "recommendation_id", impressions)
+    if exposures:
+        connection.execute(statements.exposures, _earliest(exposures))
+    units = {row["unit_id"] for rows in (events, impressions, exposures) for row in rows}
     if units:
-        connection.execute(insert(DirtyUnit), [{"unit_id": unit} for unit in sorted(units)])
-    duplicates = len(facts.events) - events + len(facts.impressions) - impressions
-    return Receipt(events + impressions + len(facts.exposures), duplicates)
+        connection.execute(statements.dirty, [{"unit_id": unit} for unit in sorted(units)])
+    receipts = []
+    for facts in batches:
+        taken = _claim(new_events, "event_id", facts.events)
+        taken += _claim(new_impressions, "recommendation_id", facts.impressions)
+        duplicates = len(facts.events) + len(facts.impressions) - taken
+        receipts.append(Receipt(taken + len(facts.exposures), duplicates))
+    return receipts
+
+
+def _claim(new: set[str], key: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many of the rows are new; a new key counts once."""
+    count = 0
+    for row in rows:
+        if row[key] in new:
+            new.discard(row[key])
+            count += 1
+    return count
 
 
 def _earliest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

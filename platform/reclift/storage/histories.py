@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from reclift.domain.events import MICROS
@@ -45,6 +45,17 @@ class Histories:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
         self._rest_until = 0.0
+        # Made once: making it takes longer than running it.
+        self._query = (
+            select(EventRow.item_id, EventRow.type, EventRow.value, EventRow.at)
+            .where(
+                EventRow.unit_id == bindparam("unit"),
+                EventRow.item_id.is_not(None),
+                EventRow.type.in_(list(self._weights)),
+            )
+            .order_by(EventRow.at.desc(), EventRow.event_id.desc())
+            .limit(self._length)
+        )
 
     def get(self, unit: str) -> tuple[Signal, ...]:
         """The unit's signals, oldest first. Never raises: without a database there is less to know."""
@@ -64,14 +75,8 @@ class Histories:
         return signals
 
     def _load(self, unit: str) -> tuple[Signal, ...]:
-        query = (
-            select(EventRow.item_id, EventRow.type, EventRow.value, EventRow.at)
-            .where(EventRow.unit_id == unit, EventRow.item_id.is_not(None), EventRow.type.in_(list(self._weights)))
-            .order_by(EventRow.at.desc(), EventRow.event_id.desc())
-            .limit(self._length)
-        )
         with self._database.engine.connect() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(self._query, {"unit": unit}).all()
         return tuple(
             Signal(str(item), self._weights[kind], at / MICROS, kind, value) for item, kind, value, at in reversed(rows)
         )

@@ -60,14 +60,16 @@ class Application(Flask):
 
     def full_dispatch_request(self) -> Response:
         """The view's answer, or what its error is turned into."""
-        if not self._is_direct():
+        request = request_ctx.request
+        rule = request.url_rule
+        if rule is None or rule.endpoint not in self._direct_endpoints or request.method == "OPTIONS":
             return super().full_dispatch_request()
         answer: Any
         try:
-            answer = self.dispatch_request()
+            answer = self.view_functions[rule.endpoint](**(request.view_args or {}))
         except Exception as error:  # noqa: BLE001 (handed to the registered handlers, as Flask does)
             answer = self.handle_user_exception(error)
-        return self.make_response(answer)
+        return answer if isinstance(answer, Response) else self.make_response(answer)
 
 
 def _blueprint(endpoint: str) -> str:

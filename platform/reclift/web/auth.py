@@ -24,6 +24,7 @@ Answer = TypeVar("Answer")
 
 _ROLE_SCOPES = {"manager": frozenset({"read", "manage"}), "viewer": frozenset({"read"})}
 _IMPLIED = {"read": frozenset({"read", "manage"})}
+_KEY = "reclift.key"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -83,7 +84,7 @@ def scoped(*scopes: str, people: bool = False) -> Callable[[Callable[Args, Answe
                         f"this needs a key with scope {' or '.join(scopes)}; yours has {', '.join(sorted(key.scopes))}",
                         f', error="insufficient_scope", scope="{" ".join(scopes)}"',
                     )
-                g.actor = f"key:{key.name}"
+                request.environ[_KEY] = key
             elif people and session.get("_user_id") is not None and current_user.is_authenticated:
                 _check_person(accepted, scopes)
             else:
@@ -112,4 +113,5 @@ def _check_person(accepted: frozenset[str], scopes: tuple[str, ...]) -> None:
 
 def actor() -> str:
     """Who is on record for a change."""
-    return cast(str, g.get("actor", ""))
+    key = request.environ.get(_KEY)
+    return f"key:{key.name}" if key is not None else cast(str, g.get("actor", ""))

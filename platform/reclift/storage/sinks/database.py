@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from reclift.domain.events import Facts
 from reclift.storage.database import Database
 from reclift.storage.eventlog import GroupCommit, Poison, SinkUnavailable
-from reclift.storage.facts import Receipt, write_facts
+from reclift.storage.facts import Receipt, write_batches, write_facts
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class DatabaseSink:
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
         try:
             with self._database.connection() as connection:
-                return [write_facts(connection, facts) for facts in batches]
+                return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):
                 return [self._away(error)] * len(batches)

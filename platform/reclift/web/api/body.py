@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from reclift.domain.events import EventError, checked_id, has_nul
 from reclift.flows.errors import NotFound
+from reclift.web.auth import runtime
 from reclift.web.problems import Refused, bad_field
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MAX_DEPTH = 64
 """Objects and lists within each other, at most: what comes after the parser may walk them by recursion."""
@@ -21,9 +26,20 @@ _FORM = "application/x-www-form-urlencoded"
 _LARGEST_ROW = 2**31 - 1
 
 
+class _Json(Response):
+    """A whole body with its length and nothing to correct: goes out as it is."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in {204, 304}:
+            return super().__call__(environ, start_response)
+        start_response(self.status, self.headers.to_wsgi_list())
+        body: Iterable[bytes] = self.response  # type: ignore[assignment]  # bytes, as `answer` gave them
+        return body
+
+
 def answer(value: Any, status: int = 200) -> Response:
     """A JSON response."""
-    return Response(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status=status, content_type=_JSON)
+    return _Json(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status=status, content_type=_JSON)
 
 
 def json_object(*, nul: bool = False) -> dict[str, Any]:
@@ -33,11 +49,12 @@ def json_object(*, nul: bool = False) -> dict[str, Any]:
     NUL character, which PostgreSQL cannot keep. `nul`: the caller looks for these itself.
     """
     # Parsing the header is left out where it is what nearly all send.
-    declared = _JSON if request.environ.get("CONTENT_TYPE") == _JSON else request.mimetype
+    environ = request.environ
+    declared = _JSON if environ.get("CONTENT_TYPE") == _JSON else request.mimetype
     # Form data is what curl and urllib declare unless told otherwise; if it is JSON nevertheless, it is taken.
     if declared and declared not in {_JSON, _FORM} and not declared.endswith("+json"):
         raise _not_json(declared)
-    raw = request.get_data(cache=False)
+    raw = _read(environ)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -53,6 +70,19 @@ def json_object(*, nul: bool = False) -> dict[str, Any]:
     if not nul and b"\\u0000" in raw:
         _check_nul(body)
     return body
+
+
+def _read(environ: WSGIEnvironment) -> bytes:
+    """The whole body. One of a known, allowed length is read at once; the rest is Werkzeug's to read or refuse."""
+    most = runtime().settings.max_body_bytes
+    length = environ.get("CONTENT_LENGTH", "")
+    if length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= most:
+        raw: bytes = environ["wsgi.input"].read(int(length))
+        return raw
+    raw = request.get_data(cache=False)
+    if len(raw) >= most:  # in chunks, of which no more were read
+        raise RequestEntityTooLarge
+    return raw
 
 
 def _not_json(declared: str) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reclift.domain.analysis import Analysis
 from reclift.web.api.openapi.parts import (
     Json,
     anything,
@@ -51,6 +52,7 @@ _EXPERIMENT: dict[str, Json] = {
     "sticky": flag("A user keeps the arm met first."),
     "arms": many(ref("Arm"), "Two to twenty; exactly one is the control.", minItems=2, maxItems=20),
     "metrics": ref("ExperimentMetrics"),
+    "analysis": ref("Analysis"),
     "note": text("For people.", maxLength=20_000),
     "planned_days": maybe(whole("How long it is planned to run; null: no plan.", minimum=1, maximum=365)),
 }
@@ -108,6 +110,7 @@ _SHOWN_EXAMPLE = {
     "arms": [{"model": None, "control": False, **arm} for arm in _ARMS],
     "note": "",
     "planned_days": 14,
+    "analysis": Analysis().to_dict(),
     "ramp": [],
     "ramp_stopped": None,
     "phases": [],

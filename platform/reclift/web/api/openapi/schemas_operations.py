@@ -39,7 +39,7 @@ _METRIC: dict[str, Json] = {
     "minimum": whole("Of a proportion: how many events make a 1.", minimum=1),
     "after_hours": number("Of retention: how long after exposure the return begins.", minimum=0),
     "direction": choice("Which way is better.", "increase", "decrease"),
-    "margin": number("Of a guardrail: the relative worsening that is tolerated.", minimum=0, maximum=1),
+    "margin": number("Of a guardrail: the relative worsening that is tolerated.", minimum=0, maximum=0.99),
     "format": choice("How people read it.", "percent", "number", "money", "ms"),
     "description": text("For people."),
 }

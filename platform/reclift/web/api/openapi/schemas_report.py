@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from reclift.domain.analysis import Analysis
 from reclift.web.api.openapi.parts import (
     Json,
     anything,
     choice,
+    closed,
     flag,
     many,
     maybe,
@@ -73,6 +75,23 @@ _EXAMPLE = {
 }
 
 SCHEMAS: dict[str, Json] = {
+    "Analysis": closed(
+        "How the numbers are read; chosen before the start. What is left out is as in the example.",
+        {
+            "regime": choice(
+                "fixed: once, at the planned end; sequential: at any time; group_sequential: at `looks` looks.",
+                *("fixed", "sequential", "group_sequential"),
+            ),
+            "looks": whole("Of a group-sequential design.", minimum=2, maximum=50),
+            "family": choice("How it spends its false positives.", "obrien_fleming", "power"),
+            "rho": number("Of the power family.", minimum=0.5, maximum=10),
+            "level": number("Of intervals.", minimum=0.5, maximum=0.999),
+            "cuped": flag("Let values before exposure take variance out."),
+            "minimum_effect": maybe(number("Smallest lift worth having.", minimum=0.0001, maximum=10)),
+            "tuning": whole("Units at which the always-valid interval is tightest.", minimum=10, maximum=10**9),
+        },
+        example=Analysis().to_dict(),
+    ),
     "Reason": obj(
         "Why a number is missing.",
         {"code": text("For programs."), "text": text("For people.")},

@@ -37,6 +37,17 @@ SCHEMAS: dict[str, Json] = {
         required=["features"],
         additionalProperties=True,
     ),
+    "Plan": obj(
+        "All that decides.",
+        {
+            "format": whole("Grows when an older reader would decide otherwise.", minimum=1),
+            "version": whole("Of the configuration."),
+            "experiments": many(anything("An experiment; of one that does not run, only its arms."), "By start."),
+            "holdouts": many(anything("A holdout."), "By key."),
+            "groups": many(anything("A saved group."), "By key."),
+        },
+        example={"format": 1, "version": 7, "experiments": [], "holdouts": [], "groups": []},
+    ),
     "OfrepRequest": obj(
         "Whose flags.",
         {

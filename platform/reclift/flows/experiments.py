@@ -47,7 +47,9 @@ def to_domain(row: ExperimentRow) -> Experiment:
     return Experiment(
         key=row.key,
         placement=row.placement or "",
-        arms=tuple(Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model) for arm in row.arms),
+        arms=tuple(
+            Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model, arm.rerank) for arm in row.arms
+        ),
         traffic=row.traffic,
         audience=row.audience,
         slot=slot,
@@ -110,6 +112,7 @@ def view(row: ExperimentRow) -> dict[str, Any]:
                 "weight": arm.weight,
                 "control": arm.control,
                 "model": arm.model,
+                "rerank": arm.rerank,
             }
             for arm in row.arms
         ],
@@ -359,4 +362,5 @@ def _arm(row: ArmRow | None, arm: Mapping[str, Any], position: int) -> ArmRow:
     row.position = position
     row.strategy, row.params = arm["strategy"], arm.get("params") or {}
     row.weight, row.control, row.model = arm.get("weight", 1.0), arm.get("control", False), arm.get("model")
+    row.rerank = arm.get("rerank")
     return row

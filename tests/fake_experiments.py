@@ -46,7 +46,7 @@ def home_recs() -> tuple[dict[str, Any], dict[str, Any]]:
         note="Newsletter went out on day 3.", layer="home", layer_range=[0.0, 0.6], traffic=0.6, phase=2,
         exclude={"$or": [{"$savedGroup": {"id": "bots"}}, {"is_staff": {"$eq": True}}]}, overrides={"u42": "als"},
         phases=[{"phase": 1, "weights": {"control": 0.5, "item-cf": 0.25, "als": 0.25}, "traffic": 0.2,
-                 "ended_at": (NOW - timedelta(days=5)).isoformat(), "note": "als was slow until its model was rebuilt"}],
+                 "ended_at": (NOW - timedelta(days=5)).isoformat(), "note": "als was slow in its first days"}],
     )  # fmt: skip
     arms = [
         ArmData("control", 4201, 21340, _means(0.0312, 0.0421, 1.32, 3.1), SPREADS, control=True),

@@ -45,9 +45,10 @@ class FakeTraffic:
         for name in sorted(names):
             held = self._slots(name)
             free = free_ranges(held)
-            slots = [{"experiment": key, "start": s.start, "end": s.end} for key, s in held.items()]
-            found.append({"layer": name, "slots": sorted(slots, key=lambda slot: slot["start"]),
-                          "free": [list(part) for part in free], "free_share": sum(b - a for a, b in free)})  # fmt: skip
+            slots: list[JSON] = [{"experiment": key, "start": s.start, "end": s.end} for key, s in held.items()]
+            slots.sort(key=lambda slot: float(slot["start"]))
+            share = sum(b - a for a, b in free)
+            found.append({"layer": name, "slots": slots, "free": [list(part) for part in free], "free_share": share})
         return found
 
     def _take_room(self, experiment: JSON) -> None:
@@ -88,8 +89,8 @@ class FakeTraffic:
         if payload["key"] in self.store:
             rule = f"there is already an experiment or holdout {payload['key']!r}"
             raise Invalid([{"field": "key", "value": payload["key"], "rule": rule}])
-        arms = [{"key": "held-out", "strategy": "", "params": {}, "weight": payload["share"], "control": True},
-                {"key": "open", "strategy": "", "params": {}, "weight": 1 - payload["share"], "control": False}]  # fmt: skip
+        arms = [{"key": key, "strategy": "", "params": {}, "weight": weight, "control": key == "held-out"}
+                for key, weight in (("held-out", payload["share"]), ("open", 1 - payload["share"]))]  # fmt: skip
         holdout = {
             "key": payload["key"], "name": payload["name"], "hypothesis": "", "kind": "holdout", "source": "live",
             "placement": payload["placement"], "layer": None, "layer_range": None, "traffic": 1.0, "audience": {},

@@ -256,6 +256,12 @@ def upgrade() -> None:
     op.create_index("ix_models_strategy_fingerprint", "models", ["strategy", "fingerprint"], unique=False)
 
     op.create_table(
+        "new_items",
+        sa.Column("item_id", sa.String(length=200), nullable=False),
+        sa.Column("met", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("item_id", name=op.f("pk_new_items")),
+    )
+    op.create_table(
         "placements",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -382,6 +388,7 @@ def upgrade() -> None:
         sa.Column("weight", sa.Double(), nullable=False),
         sa.Column("control", sa.Boolean(), nullable=False),
         sa.Column("model", sa.Integer(), nullable=True),
+        sa.Column("rerank", Json, nullable=True),
         sa.CheckConstraint("weight > 0", name=op.f("ck_arms_weight_positive")),
         sa.ForeignKeyConstraint(
             ["experiment_id"], ["experiments.id"], name=op.f("fk_arms_experiment_id"), ondelete="CASCADE"
@@ -412,6 +419,7 @@ def downgrade() -> None:
     op.drop_table("reports")
     op.drop_table("profiles")
     op.drop_table("placements")
+    op.drop_table("new_items")
     op.drop_index("ix_models_strategy_fingerprint", table_name="models")
 
     op.drop_table("models")

@@ -82,6 +82,15 @@ class Settings(BaseSettings):
     )
     report_every_seconds: int = Field(300, ge=5, description="How often reports of running experiments are recomputed.")
     train_every_hours: float = Field(24.0, gt=0, description="How often strategies in use are trained anew.")
+    model_check_users: int = Field(
+        500, ge=0, description="Users of whom a new model must find the item chosen last; 0: models are not measured."
+    )
+    model_floor: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A new model starts to answer only with this share of the active one's nDCG; 0: whatever it has.",
+    )
     keep_models: int = Field(5, ge=1, description="Versions kept for each strategy and parameters; older are removed.")
     keep_facts_days: int = Field(
         0,

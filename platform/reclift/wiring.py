@@ -27,6 +27,7 @@ from reclift.storage.database import Database
 from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
+from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.redis_stream import RedisStreamSink, quick_client
 from reclift.storage.sinks.spool import SpoolSink
@@ -100,6 +101,7 @@ class Runtime:
     direct: DatabaseSink
     stream: RedisStreamSink | None
     histories: Histories
+    shown: ShownLately
     sticky: Sticky
     previews: Previews
     recommender: Recommender
@@ -180,6 +182,7 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
+    shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
     if settings.redis_url:
         shared = RedisShared(quick_client(settings.redis_url, text=True))
@@ -198,9 +201,10 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         direct=direct,
         stream=stream,
         histories=histories,
+        shown=shown,
         sticky=sticky,
         previews=Previews(settings.signing_key()),
-        recommender=Recommender(histories, sticky, event_log, guard),
+        recommender=Recommender(histories, sticky, event_log, guard, shown),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
     )

@@ -18,14 +18,14 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import jobs, models, ramps, report, retention, rollup, train
+from reclift.flows import evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
 from reclift.settings import Settings, load_settings
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
-ASKED_FOR = ("train", "report")
-SCHEDULED = ("rollup", "reports", "ramps", "training", "sweep", "housekeeping", "retention")
+ASKED_FOR = ("train", "report", "evaluate")
+SCHEDULED = ("rollup", "reports", "ramps", "training", "new_items", "sweep", "housekeeping", "retention")
 
 PARENT = "RECLIFT_PARENT"
 """The variable by which a server tells its worker who it is."""
@@ -77,6 +77,7 @@ def make_app(settings: Settings) -> Celery:
         "reports": float(settings.report_every_seconds),
         "ramps": 30.0,
         "training": 60.0,
+        "new_items": 300.0,
         "sweep": 10.0,
         "housekeeping": 3600.0,
         "retention": 6 * 3600.0,
@@ -118,14 +119,30 @@ def _do(runtime: wiring.Runtime, run: JobRun) -> str:
             progress=_progress(runtime, run.id),
             keep=runtime.settings.keep_models,
             actor=run.actor or train.SYSTEM,
+            check_users=runtime.settings.model_check_users,
+            floor=runtime.settings.model_floor,
         )
         if result["state"] != "ready":
             raise jobs.JobError(f"{result['model']} is {result['state']}: {result['error']}")
+        if not result["active"]:
+            return f"{result['model']} is ready but not active: {result['error']}"
         return f"{result['model']} is active"
     if run.task == "report":
         rollup.roll_up(runtime.database)
         computed = report.refresh(runtime.database, arguments["experiment"], keep=runtime.settings.keep_reports)
         return f"{arguments['experiment']}: {computed['decision']['call']}"
+    if run.task == "evaluate":
+        data = train.load_dataset(runtime.database, runtime.settings.event_weights)
+        body = evaluations.run(
+            runtime.database,
+            runtime.registry,
+            data,
+            arguments.get("strategies") or (),
+            split=arguments.get("split") or evaluations.SPLITS[0],
+            fallback=arguments.get("fallback"),
+            progress=_progress(runtime, run.id),
+        )
+        return f"{len(body['results'])} strategies, {body['split']['users']:,} users"
     raise jobs.JobError(f"there is no task {run.task!r}")
 
 
@@ -148,6 +165,7 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
         "reports": lambda: _reports(runtime),
         "ramps": lambda: _ramps(runtime),
         "training": lambda: _training(runtime),
+        "new_items": lambda: _new_items(runtime),
         "sweep": lambda: _sweep(runtime),
         "housekeeping": lambda: jobs.housekeeping(runtime.database),
         "retention": lambda: _retention(runtime),
@@ -183,6 +201,14 @@ def _reports(runtime: wiring.Runtime) -> int:
                 # It is on record as failed; one experiment's trouble must not cost the others their reports.
                 log.exception("report_failed", experiment=experiment)
     return len(due) if mine else 0
+
+
+def _new_items(runtime: wiring.Runtime) -> int:
+    with runtime.database.read() as session:
+        if not new_items.explores(session):
+            return 0
+    with jobs.only_one(runtime.database, "new_items") as mine:
+        return new_items.find(runtime.database) if mine else 0
 
 
 def _sweep(runtime: wiring.Runtime) -> int:

@@ -10,7 +10,9 @@ from playwright.sync_api import expect
 from tests.fake_backend import MANAGER, PASSWORD
 
 PATHS = ["", "experiments", "experiments/home-recs", "experiments/pdp-similar", "experiments/cart-addons",
-         "experiments/home-ease", "experiments/new", "strategies", "placements", "placements/home", "metrics",
+         "experiments/home-ease", "experiments/new", "experiments/no-experiments",
+         "experiments/home-recs/phase", "experiments/pdp-similar/weights", "experiments/pdp-similar/ramp", "traffic",
+         "traffic/groups/new", "traffic/groups/bots", "strategies", "placements", "placements/home", "metrics",
          "catalogue", "events", "jobs", "settings", "words"]  # fmt: skip
 
 
@@ -27,7 +29,7 @@ def test_an_experiment_from_its_name_to_its_end(look, site):
     page.fill("#f-arms-1-params-k", "250")
     page.click("[data-add-arm]")
     page.select_option("#f-arms-2-strategy", "matrix_factorization")
-    page.click("[data-add-condition]")
+    page.click("[data-add=audience] >> nth=0")
     page.fill("#f-audience-0-attribute", "country")
     page.select_option("#f-audience-0-op", "$in")
     page.fill("#f-audience-0-value", "CN, US")
@@ -60,8 +62,8 @@ def test_a_step_is_checked_when_it_is_left_and_the_draft_is_kept(look, site):
     page.fill("#f-name", "Kept")
     page.fill("#f-traffic", "140")
     page.focus("#f-planned_days")
-    expect(page.locator("#step-audience .error")).to_contain_text("“140” must be at most 100")
-    expect(page.locator("#step-question.good, #step-audience.bad")).to_have_count(2)
+    expect(page.locator("#step-traffic .error")).to_contain_text("“140” must be at most 100")
+    expect(page.locator("#step-question.good, #step-traffic.bad")).to_have_count(2)
     page.click("text=Create draft")
     expect(page.locator("#step-arms .error").first).to_be_visible()
     assert not [call for call in platform.calls if call[0] == "create_experiment"]
@@ -103,7 +105,7 @@ def test_the_phone_has_a_sheet_with_every_page(look):
     page = look(390)
     expect(page.locator(".side")).to_be_hidden()
     page.click("[data-open=more]")
-    expect(page.locator("#more .nav-item")).to_have_count(9)
+    expect(page.locator("#more .nav-item")).to_have_count(10)
     page.click("#more >> text=Jobs")
     expect(page.locator("h1")).to_have_text("Jobs")
 
@@ -193,3 +195,80 @@ def test_signing_out_ends_it(look, site):
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
     expect(page.locator("h1")).to_have_text("Jobs")
+
+
+def test_two_experiments_share_a_layer_and_one_begins_a_new_phase(look, site):
+    address, platform = site
+    page = look()
+    for name, share, free in (("First half", "60", "100"), ("Second half", "50", "40")):
+        page.goto(f"{address}/experiments/new")
+        page.fill("#f-name", name)
+        page.select_option("#f-placement", "cart")
+        page.select_option("#f-arms-0-strategy", "popularity")
+        page.select_option("#f-arms-1-strategy", "item_cf")
+        page.fill("#f-traffic", share)
+        if free == "100":
+            page.fill("#f-layer", "cart")
+            page.click("[data-add=exclude][data-values*=staff]")
+            assert page.input_value("#f-exclude-0-value") == "staff"
+        else:
+            choice = page.locator("[data-layer=cart]")
+            expect(choice).to_contain_text(re.compile(r"40\s% free"))
+            choice.click()
+            expect(page.locator("[data-layer-text]")).to_contain_text("No room: the largest free piece of cart is 40 %")
+            page.fill("#f-traffic", "40")
+            expect(page.locator("[data-layer-text]")).to_contain_text("Fits")
+            page.click("[data-add=overrides]")
+            page.fill("#f-overrides-0-unit", "u7")
+            page.fill("#f-overrides-0-arm", "item-cf")
+        page.click("text=Create and start")
+        expect(page.locator(".notice.done")).to_contain_text("is running")
+    assert platform.experiment("first-half")["exclude"] == {"$savedGroup": {"id": "staff"}}
+    assert platform.experiment("second-half")["layer_range"] == [0.6, 1.0]
+    assert platform.experiment("second-half")["overrides"] == {"u7": "item-cf"}
+    page.click("text=New phase…")
+    expect(page.locator(".notice")).to_contain_text("All users are hashed anew")
+    page.fill("#f-weights-control", "20")
+    page.fill("#f-weights-item-cf", "80")
+    page.fill("#f-note", "half and half said nothing")
+    page.click("text=Begin phase 2")
+    expect(page.locator("#split")).to_contain_text("half and half said nothing")
+    assert [arm["weight"] for arm in platform.experiment("second-half")["arms"]] == [0.2, 0.8]
+    page.click("#preview >> text=item-cf")
+    expect(page.locator("#preview-token")).to_have_text("preview.second-half.item-cf.signed")
+    page.goto(f"{address}/traffic")
+    expect(page.locator("#layers .layer-list > div").first).to_contain_text("full")
+    expect(page.locator("#layers .layer-list > div").first.locator(".layer-bar i")).to_have_count(2)
+
+
+def test_a_ramp_is_filled_in_kept_and_brought_back(look, site):
+    address, platform = site
+    page = look()
+    page.goto(f"{address}/experiments/new")
+    page.fill("#f-name", "Slowly")
+    page.select_option("#f-arms-0-strategy", "popularity")
+    page.select_option("#f-arms-1-strategy", "item_cf")
+    page.click("[data-ramp]")
+    expect(page.locator("#f-traffic")).to_have_value("1")
+    page.click("#f-ramp [data-remove-row] >> nth=3")
+    page.check("#f-sticky")
+    expect(page.locator("[data-saved]")).to_contain_text("Kept in this browser")
+    page.reload()
+    expect(page.locator("#f-ramp [data-row]")).to_have_count(3)
+    expect(page.locator("#f-sticky")).to_be_checked()
+    page.click("text=Create draft")
+    expect(page.locator("#ramp")).to_contain_text("after 3 days")
+    stored = platform.experiment("slowly")
+    assert [step["after_hours"] for step in stored["ramp"]] == [0, 24, 72]
+    assert (stored["traffic"], stored["sticky"]) == (0.01, True)
+
+
+def test_a_report_that_is_computed_now_is_waited_for_and_shown(look, site):
+    address, platform = site
+    page = look()
+    page.goto(f"{address}/experiments/home-recs")
+    page.click("text=Compute now")
+    expect(page.locator("[data-said]")).to_contain_text("is being computed")
+    platform.store["home-recs"][1]["computed_at"] = "2031-01-01T00:00:00+00:00"
+    page.wait_for_url(f"{address}/experiments/home-recs")
+    expect(page.locator("[data-said]")).to_have_count(0)

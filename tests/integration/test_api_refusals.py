@@ -126,6 +126,8 @@ def test_a_huge_body_is_413(runtime: Runtime, shop: Caller, manage: Caller) -> N
     huge = b'{"user_id": "' + b"x" * runtime.settings.max_body_bytes + b'"}'
     for caller, method, path in ((shop, "POST", "/assign"), (shop, "POST", "/events"), (manage, "POST", EXPERIMENTS)):
         assert "5,000,000" in caller.refused(method, path, huge, status=413)["detail"]
+        in_chunks = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+        caller.refused(method, path, huge, status=413, environ_overrides=in_chunks)
 
 
 def test_an_unknown_path_is_404_and_a_wrong_method_405(shop: Caller) -> None:

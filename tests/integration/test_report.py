@@ -350,7 +350,7 @@ def test_an_exposure_dated_to_the_dawn_of_time_does_not_make_an_endless_series(d
         unit, arm = f"u{number}", "control" if number % 2 else "new"
         at = 0 if number == 0 else T0
         together.exposures.append(exposure(unit, arm, at, experiment="sim"))
-        together.events.append(event(f"p{number}", unit, at + 5, type="purchase", value=float(number)))
+        together.events.append(event(f"p{number}", unit, at + 5, type="purchase", value=1.0 + number))
     send(database, together)
     body = compute(database)
     days = body["series"]["revenue_per_user"]

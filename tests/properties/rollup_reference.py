@@ -30,7 +30,11 @@ first AS (
   GROUP BY x.unit_id, x.at),
 own AS (
   SELECT i.*, first.t0 FROM impressions i JOIN first ON first.unit_id = i.unit_id AND first.arm = i.arm
-  WHERE i.experiment = :experiment AND i.phase = 1 AND i.at >= first.t0)
+  WHERE i.experiment = :experiment AND i.phase = 1 AND i.at >= first.t0),
+counted AS (
+  SELECT * FROM own UNION ALL
+  SELECT i.*, first.t0 FROM impressions i JOIN first ON first.unit_id = i.unit_id
+  WHERE i.at < first.t0 AND i.placement = (SELECT placement FROM experiments WHERE key = :experiment))
 """
 
 
@@ -48,12 +52,15 @@ def _facts(source: Source, sqlite: bool) -> str:
             "latency_ms": "COALESCE(latency_ms, 0.0)",
             "fallback": f"CASE WHEN {null} THEN 0.0 ELSE 1.0 END",
         }[source.value]
-        return f"SELECT unit_id, t0, at, {amount} AS amount FROM own"
+        return f"SELECT unit_id, t0, at, {amount} AS amount FROM counted"
     amount = "COALESCE(e.value, 0.0)" if source.value == "value" else "1.0"
     at, join = "e.at", ""
     if source.attributed:
-        at = "CASE WHEN own.at > e.at THEN own.at ELSE e.at END"
-        join = "JOIN own ON own.recommendation_id = e.recommendation_id AND own.unit_id = e.unit_id"
+        at = "CASE WHEN c.at > e.at THEN c.at ELSE e.at END"
+        join = (
+            "JOIN counted c ON c.recommendation_id = e.recommendation_id AND c.unit_id = e.unit_id "
+            "AND (c.at >= first.t0 OR e.at < first.t0)"
+        )
     where = "".join(f" AND {_property(sqlite, name)} = '{value}'" for name, value in source.where.items())
     return (
         f"SELECT e.unit_id, first.t0, {at} AS at, {amount} AS amount FROM events e "

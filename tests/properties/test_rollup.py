@@ -104,7 +104,9 @@ def histories(draw: st.DrawFn) -> list[tuple[str, list[Facts]]]:
     while arriving:
         size = draw(st.integers(1, 12))
         what = draw(
-            st.sampled_from(["nothing", "roll up", "roll up", "die early", "die late", "be overtaken", "be late"])
+            st.sampled_from(
+                ["nothing", "roll up", "roll up", "die early", "die late", "be overtaken", "be outdated", "be late"]
+            )
         )
         steps.append((what, arriving[:size]))
         arriving = arriving[size:]
@@ -116,6 +118,8 @@ LATE = [
     ("be overtaken", [Facts([event("e0", "u1", T0 + 5, type="purchase", value=1.0)])]),
     ("be late", [Facts([event("e1", "u1", T0 + 6, type="purchase", value=3.0)])]),
     ("die late", [Facts([event("e2", "u1", T0 + 7, type="purchase", value=3.0)])]),
+    ("be outdated", [Facts([event("e3", "u1", T0 + 8, type="purchase", value=5.0)])]),
+    ("nothing", [Facts([event("e4", "u1", T0 + 9, type="purchase", value=7.0)])]),
 ]
 
 
@@ -128,17 +132,26 @@ def test_totals_equal_a_full_recomputation(database: Database, steps: list[tuple
     def roll_up_elsewhere() -> None:
         rollup.roll_up(database, batch=size)
 
+    early: set[int] = set()
     for number, (what, batch) in enumerate(steps):
         following = steps[number + 1][1] if number + 1 < len(steps) else []
-        send(database, batch)
+        if number not in early:
+            send(database, batch)
+        if what.startswith("be ") and _dirty(database):
+            early.add(number + 1)  # it arrives in the middle, and only then: what comes twice is marked twice
 
         def more_arrives(following: list[Facts] = following) -> None:
             send(database, following)
 
         def both(following: list[Facts] = following) -> None:
-            # Another worker does it all, more arrives, and both happen again: marks' numbers must not come back.
+            # Another worker does it all, then more arrives: marks' numbers must not come back.
             roll_up_elsewhere()
             send(database, following)
+
+        def all_of_it(following: list[Facts] = following) -> None:
+            # More arrives, and another worker does it all: what this one has read is old.
+            send(database, following)
+            rollup.roll_up(database)
 
         if what == "roll up":
             rollup.roll_up(database, batch=size)
@@ -149,6 +162,8 @@ def test_totals_equal_a_full_recomputation(database: Database, steps: list[tuple
                 )
         elif what == "be overtaken":
             rollup.roll_up(Worker(database, _once(both)), batch=size)
+        elif what == "be outdated":
+            rollup.roll_up(Worker(database, _once(all_of_it)), batch=size)
         elif what == "be late":
             rollup.roll_up(Worker(database, _once(more_arrives)), batch=size)
     verify(database)
@@ -207,6 +222,21 @@ def test_a_worker_that_was_overtaken_does_not_delete_newer_marks(database: Datab
     def overtake() -> None:
         rollup.roll_up(database)
         send(database, [Facts([event("e1", "u1", T0 + 1, type="purchase", value=7.0)])])
+
+    rollup.roll_up(Worker(database, _once(overtake)))
+    verify(database)
+    with database.engine.connect() as connection:
+        revenue = text("SELECT numerator FROM unit_totals WHERE experiment = 'one' AND metric = 'revenue'")
+        assert connection.execute(revenue).scalar_one() == 7.0
+
+
+def test_a_worker_that_is_behind_does_not_overwrite_what_is_newer(database: Database) -> None:
+    clear(database)
+    send(database, [Facts(exposures=[exposure("u1", "a", T0, experiment="one")])])
+
+    def overtake() -> None:
+        send(database, [Facts([event("e1", "u1", T0 + 1, type="purchase", value=7.0)])])
+        rollup.roll_up(database)
 
     rollup.roll_up(Worker(database, _once(overtake)))
     verify(database)

@@ -62,7 +62,8 @@ class Metric:
         minimum: of a proportion, how many facts make a 1.
         after_hours: of retention, how long after exposure the return begins.
         direction: which way is better.
-        margin: of a guardrail, the relative worsening that is still tolerated (non-inferiority).
+        margin: of a guardrail, the relative worsening that is still tolerated (non-inferiority); 0: only harm that is
+            shown counts.
         format: how people read it.
     """
 
@@ -127,7 +128,7 @@ _BOUNDS = (
     ("cap_percentile", 0.5, 1),
     ("minimum", 1, 1_000_000),
     ("after_hours", 0, 24 * 3650),
-    ("margin", 0, 1),
+    ("margin", 0, 0.99),
 )
 _CHOICES = (("direction", ("increase", "decrease")), ("format", ("percent", "number", "money", "ms")))
 

@@ -8,7 +8,8 @@ Definitions:
   (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
 - A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
-- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED.
+- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED. Lists and
+  what was clicked on them count there whatever decided them, if they were on the placement: no arm was met yet.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is measured in one experiment's phase. `everything`: a holdout, on `placement` or (None) everywhere."""
+    """What is measured in one experiment's phase on `placement` or (None) everywhere. `everything`: a holdout."""
 
     metrics: Sequence[Metric]
     everything: bool = False
@@ -128,7 +129,7 @@ def compute(facts: UnitFacts, measured: Mapping[tuple[str, int], Measured]) -> d
     for event in facts.events:
         events[event.type].append(event)
     return {
-        key: _unit(met, _lists(facts, impressions[key], measured[key]), events, measured[key])
+        key: _unit(met, _lists(facts, impressions[key], measured[key]), facts.impressions, events, measured[key])
         for key, met in exposures.items()
         if key in measured
     }
@@ -141,14 +142,18 @@ def _lists(facts: UnitFacts, of_experiment: Sequence[Impression], measured: Meas
 
 
 def _unit(
-    met: Sequence[Exposure], lists: Sequence[Impression], events: Mapping[str, Sequence[Event]], measured: Measured
+    met: Sequence[Exposure],
+    lists: Sequence[Impression],
+    all_lists: Sequence[Impression],
+    events: Mapping[str, Sequence[Event]],
+    measured: Measured,
 ) -> Unit:
     first = min(met, key=lambda exposure: (exposure.at, exposure.arm))
     own = [shown for shown in lists if shown.at >= first.at and (measured.everything or shown.arm == first.arm)]
-    shown_at = {shown.recommendation_id: shown.at for shown in own}
+    earlier = [one for one in all_lists if one.at < first.at and measured.placement in {None, one.placement}]
     totals = {}
     for metric in measured.metrics:
-        total = _total(metric, first.at, own, shown_at, events)
+        total = _total(metric, first.at, own, earlier, events)
         if total is not None:
             totals[metric.key] = total
     return Unit(
@@ -167,7 +172,7 @@ def _total(
     metric: Metric,
     exposed: int,
     own: Sequence[Impression],
-    shown: Mapping[str, int],
+    earlier: Sequence[Impression],
     events: Mapping[str, Sequence[Event]],
 ) -> Total | None:
     window = None if metric.window_hours is None else round(metric.window_hours * HOUR_MICROS)
@@ -175,14 +180,11 @@ def _total(
     before = exposed - (window or round(_PRE_HOURS * HOUR_MICROS))
 
     def pick(source: Source) -> tuple[list[Fact], list[Fact]]:
-        after, pre = [], []
-        for at, amount in _facts(source, own, shown, events):
-            if at >= exposed:
-                if until is None or at < until:
-                    after.append((at, amount))
-            elif at >= before:
-                pre.append((at, amount))
-        return after, pre
+        facts = list(_facts(source, own, events))
+        after = [fact for fact in facts if fact[0] >= exposed and (until is None or fact[0] < until)]
+        if source.attributed or source.event == IMPRESSION:
+            facts = list(_facts(source, earlier, events))
+        return after, [fact for fact in facts if before <= fact[0] < exposed]
 
     numerators, pre_numerators = pick(metric.numerator)
     if metric.kind is MetricKind.RETENTION:
@@ -204,11 +206,9 @@ def _total(
     )
 
 
-def _facts(
-    source: Source, own: Sequence[Impression], shown: Mapping[str, int], events: Mapping[str, Sequence[Event]]
-) -> Iterable[Fact]:
+def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Sequence[Event]]) -> Iterable[Fact]:
     if source.event == IMPRESSION:
-        for impression in own:
+        for impression in lists:
             if source.value == "latency_ms":
                 yield impression.at, impression.latency_ms or 0.0
             elif source.value == "fallback":
@@ -216,6 +216,7 @@ def _facts(
             else:
                 yield impression.at, 1.0
         return
+    shown = {one.recommendation_id: one.at for one in lists} if source.attributed else {}
     for event in events.get(source.event, ()):
         at = event.at
         if source.attributed:

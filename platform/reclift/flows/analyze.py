@@ -196,10 +196,8 @@ def _read(
     if spec.denominator is not None:
         columns["y"] = values[spec.denominator]
     if spec.covariate is not None:
+        # A ratio's covariate is one number a unit, too: without a denominator of its own it is taken as it is.
         columns["u"] = values[spec.covariate]
-        if kind == "ratio":
-            # A ratio's covariate is one number a unit; its own denominator before is not known here.
-            columns["v"] = np.ones_like(columns["u"])
     sums = _sums(columns, place_of, units)
     comparisons = [
         compare(sums[0], sums[place], kind=kind, level=level, arm=arms[place], control_arm=arms[0],

@@ -149,7 +149,7 @@ def add_alias(session: Session, unit_id: str, alias: str) -> bool:
     if alias == unit_id:
         raise Invalid.of("alias", alias, "must differ from the user's own id")
     change_alone(session)
-    # In turn: of two aliases the one with the higher number must not be seen before the other.
+    # In turn: what follows are rules about what others have added.
     take_turns(session)
     target = session.scalar(select(Alias.unit_id).where(Alias.alias == unit_id)) or unit_id
     known = session.scalar(select(Alias).where(Alias.alias == alias))

@@ -47,7 +47,9 @@ def to_domain(row: ExperimentRow) -> Experiment:
     return Experiment(
         key=row.key,
         placement=row.placement or "",
-        arms=tuple(Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model) for arm in row.arms),
+        arms=tuple(
+            Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model, arm.rerank) for arm in row.arms
+        ),
         traffic=row.traffic,
         audience=row.audience,
         slot=slot,
@@ -110,6 +112,7 @@ def view(row: ExperimentRow) -> dict[str, Any]:
                 "weight": arm.weight,
                 "control": arm.control,
                 "model": arm.model,
+                "rerank": arm.rerank,
             }
             for arm in row.arms
         ],
@@ -274,6 +277,7 @@ def act(
         if row.layer is not None:
             place_in_layer(session, row)
         row.started_at = at
+        row.data = {**row.data, "chosen": chosen_plan(row)}
     if action == "stop":
         row.stopped_at = at
     row.status = leads_to
@@ -288,6 +292,11 @@ def act(
     if action in {"stop", "pause"}:
         jobs.request(session, queue, "report", {"experiment": key}, actor)
     return row
+
+
+def chosen_plan(row: ExperimentRow) -> dict[str, Any]:
+    """What reports hold an experiment to, as it stands when units begin to come in: its length and primary metric."""
+    return {"planned_days": row.data.get("planned_days"), "primary": row.metrics.get("primary")}
 
 
 def warnings(session: Session, row: ExperimentRow) -> list[str]:
@@ -353,4 +362,5 @@ def _arm(row: ArmRow | None, arm: Mapping[str, Any], position: int) -> ArmRow:
     row.position = position
     row.strategy, row.params = arm["strategy"], arm.get("params") or {}
     row.weight, row.control, row.model = arm.get("weight", 1.0), arm.get("control", False), arm.get("model")
+    row.rerank = arm.get("rerank")
     return row

@@ -13,7 +13,7 @@ from reclift.flows import holdouts
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid
-from reclift.flows.experiments import find, view
+from reclift.flows.experiments import chosen_plan, find, view
 from reclift.flows.layers import place_in_layer
 from reclift.storage.tables import ExperimentRow
 
@@ -67,6 +67,7 @@ def start_phase(session: Session, key: str, payload: Mapping[str, Any], actor: s
         "weight_changes": [],
         "ramp_stopped": None,
         "phase_at": rfc3339(at),
+        "chosen": chosen_plan(row),
     }
     for arm in row.arms:
         arm.weight = weights[arm.key]

@@ -13,16 +13,12 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from reclift.domain.analysis import Analysis
 from reclift.domain.metric import Metric
 from reclift.stats.comparison import compare
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import (
-    DayTable,
-    day_table,
-    latest_lists,
-    positions,
-    unit_index,
-)
+from reclift.storage.aggregates import latest_lists, positions
+from reclift.storage.aggregates_days import DayTable, Past, day_table, past_values, unit_index
 from reclift.storage.tables import ExperimentRow, ItemRow
 
 LISTS = 5_000
@@ -37,19 +33,26 @@ def series(
 
     Each metric comes with the cap of its units' numbers, which is today's on all days: so the last day is the report.
     """
-    arms = [arm.key for arm in row.arms]
+    arms = [arm.key for arm in sorted(row.arms, key=lambda arm: not arm.control)]
     index = unit_index(session, row.key, row.phase, arms)
     if not index:
         return {}
-    control = next(arm.key for arm in row.arms if arm.control)
-    return {
-        metric.key: _cumulate(day_table(session, row.key, row.phase, metric.key, index), arms, control, metric, cap)
-        for metric, cap in metrics
-    }
+    chosen = Analysis.from_dict(row.data.get("analysis"))
+    found = {}
+    for metric, cap in metrics:
+        table = day_table(session, row.key, row.phase, metric.key, index)
+        past = past_values(session, row.key, row.phase, metric.key, index, cap) if chosen.cuped else None
+        found[metric.key] = _cumulate(table, past, arms, metric, cap, chosen)
+    return found
 
 
 def _cumulate(
-    table: DayTable, arms: Sequence[str], control: str, metric: Metric, cap: float | None
+    table: DayTable,
+    past: Past | None,
+    arms: Sequence[str],
+    metric: Metric,
+    cap: float | None,
+    chosen: Analysis,
 ) -> list[dict[str, Any]]:
     units = len(table.arm_of_unit)
     x, y = np.zeros(units), np.zeros(units)
@@ -67,16 +70,22 @@ def _cumulate(
         sums = {}
         for number, arm in enumerate(arms):
             mine = (table.arm_of_unit == number) & (table.joined <= day)
-            sums[arm] = Sums.from_arrays(capped[mine], y[mine]) if mine.any() else Sums.empty()
-        result += [_point(day, arm, control, sums, metric) for arm in arms if arm != control]
+            before = {"u": past.numerator[mine], "v": past.denominator[mine]} if past is not None else {}
+            sums[arm] = Sums.from_arrays(capped[mine], y[mine], **before) if mine.any() else Sums.empty()
+        result += [_point(day, arm, arms[0], sums, metric, chosen) for arm in arms[1:]]
     return result
 
 
-def _point(day: int, arm: str, control: str, sums: Mapping[str, Sums], metric: Metric) -> dict[str, Any]:
+def _point(
+    day: int, arm: str, control: str, sums: Mapping[str, Sums], metric: Metric, chosen: Analysis
+) -> dict[str, Any]:
     read = compare(
         sums[control],
         sums[arm],
         kind=metric.statistic,
+        level=chosen.level,
+        cuped=chosen.cuped,
+        sequential_tuning=chosen.tuning,
         arm=arm,
         control_arm=control,
         higher_is_better=metric.direction == "increase",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from reclift.domain.events import parse_time
 from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
-from reclift.stats.comparison import compare
+from reclift.stats.comparison import arm_summary, compare
 from reclift.stats.decision import MetricReading
 from reclift.stats.families import adjust_families
 from reclift.stats.group_sequential import latest_alpha, looks
@@ -90,11 +90,41 @@ def read_metrics(
     return _adjusted(reads)
 
 
+def metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
+    """A metric as the report shows it."""
+    metric = read.metric
+    return {
+        "metric": metric.key,
+        "name": metric.name,
+        "description": metric.description,
+        "role": read.role,
+        "kind": metric.statistic,
+        "format": metric.format,
+        "direction": metric.direction,
+        "window_hours": metric.window_hours,
+        "arms": [
+            {
+                "arm": arm.key,
+                "control": arm.control,
+                "total": read.sums[arm.key].x,
+                "denominator": read.sums[arm.key].y if metric.statistic == "ratio" else read.sums[arm.key].n,
+                **arm_summary(read.sums[arm.key], metric.statistic).to_dict(),
+            }
+            for arm in row.arms
+        ],
+        "comparisons": [comparison.to_dict() for comparison in read.comparisons],
+    }
+
+
 def readings(reads: Sequence[Read]) -> list[MetricReading]:
     """The metrics as the decision reads them."""
     return [
         MetricReading(
-            read.metric.name, read.role, read.comparisons, read.metric.margin if read.role == "guardrail" else None
+            read.metric.name,
+            read.role,
+            read.comparisons,
+            # A margin of 0 tolerates no loss, which no interval could ever prove: then harm must be shown instead.
+            (read.metric.margin or None) if read.role == "guardrail" else None,
         )
         for read in reads
     ]
@@ -107,7 +137,7 @@ def _adjusted(reads: Sequence[Read]) -> list[Read]:
 
 def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None) -> Plan:
     """How far the experiment's plan is. Replayed and imported data have a time of their own."""
-    days_planned = row.data.get("planned_days")
+    days_planned = planned_days(row)
     phase_at = row.data.get("phase_at")
     start: datetime | None = datetime.fromisoformat(phase_at) if phase_at else row.started_at
     end = row.stopped_at or now()
@@ -120,8 +150,11 @@ def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None
         shares = [look / chosen.looks for look in range(1, chosen.looks + 1)]
         design = looks(shares, alpha=1 - chosen.level, family=chosen.family, rho=chosen.rho)
         look_alpha = latest_alpha(design, min(1.0, days_run / days_planned))
+    # A length that was changed on the way may have been changed because of what was seen: then nothing that rests on a
+    # planned end can be read.
+    as_planned = bool(days_planned) and not length_changed(row)
     return Plan(
-        regime=chosen.regime if days_planned else "sequential",
+        regime=chosen.regime if as_planned or (chosen.regime == "group_sequential" and days_planned) else "sequential",
         days_planned=days_planned,
         days_run=days_run,
         units=units,
@@ -129,6 +162,17 @@ def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None
         look_alpha=look_alpha,
         finished=row.status in {"stopped", "archived"},
     )
+
+
+def planned_days(row: ExperimentRow) -> int | None:
+    """The length that was chosen before the start; of rows older than that record, the present one."""
+    days: int | None = (row.data.get("chosen") or row.data).get("planned_days")
+    return days
+
+
+def length_changed(row: ExperimentRow) -> bool:
+    """Whether the planned length is another one than before the start."""
+    return planned_days(row) != row.data.get("planned_days")
 
 
 def planned_shares(session: Session, row: ExperimentRow, counts: Mapping[str, ArmCount]) -> list[float]:

@@ -10,12 +10,16 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
 from reclift.flows.clock import now, to_datetime
-from reclift.flows.report_read import Read
+from reclift.flows.report_read import Read, length_changed, planned_days
+from reclift.stats.comparison import IMBALANCE_P, compare
 from reclift.stats.influence import influence
-from reclift.stats.srm import SrmResult
+from reclift.stats.multiple import holm
+from reclift.stats.srm import THRESHOLD, SrmResult, srm
 from reclift.stats.srm_breakdown import srm_breakdown
 from reclift.stats.srm_sequential import sequential_srm
-from reclift.storage.aggregates import ArmCount, arm_sums, daily_counts, largest_units
+from reclift.stats.words import p_words
+from reclift.storage.aggregates import ArmCount, arm_sums, attribute_counts, largest_units
+from reclift.storage.aggregates_days import daily_counts
 from reclift.storage.tables import ExperimentRow
 
 MULTI_ARM_LIMIT = 0.01
@@ -38,8 +42,9 @@ def trust(
 ) -> list[Check]:
     """All checks, the most fatal first. `shares`: what arms' sizes should be in proportion to."""
     days = daily_counts(session, row.key, row.phase, [arm.key for arm in row.arms])
-    checks = [_sample_ratio(ratio), *_sample_ratio_by_day(row, ratio, shares, days), _one_arm(counts)]
-    checks.append(_freshness(row, until, waiting))
+    checks = [_sample_ratio(ratio), *_sample_ratio_by_day(row, ratio, shares, days)]
+    checks += _sample_ratio_by_attribute(session, row, ratio, shares)
+    checks += [_one_arm(counts), _freshness(row, until, waiting), *_as_planned(row), *_before(row, reads)]
     primary = next((read for read in reads if read.role == "primary"), None)
     if primary is not None:
         checks += _outliers(session, row, counts, primary)
@@ -80,6 +85,75 @@ def _sample_ratio_by_day(
         where = srm_breakdown(parts, shares, what="day").sentence
         checks.append({"check": "sample_ratio_where", "ok": None, "text": where})
     return checks
+
+
+def _sample_ratio_by_attribute(
+    session: Session, row: ExperimentRow, ratio: SrmResult, shares: Sequence[float]
+) -> list[Check]:
+    """When the ratio is off: the attribute that explains it best, and how many were looked at.
+
+    The best is the one without whose broken values the rest is split most nearly as planned.
+    """
+    if ratio.ok is not False or row.data.get("weight_changes"):
+        return []
+    attributes = attribute_counts(session, row.key, row.phase, [arm.key for arm in row.arms])
+    found: list[tuple[float, str]] = []
+    for name, values in sorted(attributes.items()):
+        # Held against as many attributes as are looked at.
+        read = srm_breakdown(values, shares, what=name, threshold=THRESHOLD / len(attributes))
+        if any(part.suspect for part in read.parts):
+            rest = [part.result.observed for part in read.parts if not part.suspect]
+            left = srm([sum(counts) for counts in zip(*rest, strict=True)], shares).p_value if rest else None
+            found.append((left or 0.0, read.sentence))
+    if not attributes:
+        return []
+    looked = f"{len(attributes)} attribute{'s' if len(attributes) > 1 else ''} looked at"
+    text = max(found)[1] if found else "No value of an attribute stands out."
+    return [{"check": "sample_ratio_segments", "ok": None, "text": f"{text} ({looked})"}]
+
+
+def _as_planned(row: ExperimentRow) -> list[Check]:
+    """Whether it is still read as was chosen before its start."""
+    checks: list[Check] = []
+    if length_changed(row):
+        before, after = (f"{days} days" if days else "no length" for days in (planned_days(row), _length_now(row)))
+        text = f"the planned length was changed after the start ({before}, now {after})"
+        if Analysis.from_dict(row.data.get("analysis")).regime == "fixed":
+            text += ": only the always-valid reading decides"
+        checks.append({"check": "plan", "ok": False, "text": text})
+    primary = (row.data.get("chosen") or {}).get("primary", row.metrics.get("primary"))
+    if primary != row.metrics.get("primary"):
+        text = f"the primary metric was changed after the start (it was {primary}): who picks after looking finds more"
+        checks.append({"check": "primary", "ok": False, "text": text})
+    return checks
+
+
+def _length_now(row: ExperimentRow) -> int | None:
+    days: int | None = row.data.get("planned_days")
+    return days
+
+
+def _before(row: ExperimentRow, reads: Sequence[Read]) -> list[Check]:
+    """An A/A test on the time before exposure: arms that differed already tell of a carry-over or a broken split."""
+    control = next(arm.key for arm in row.arms if arm.control)
+    compared = [
+        (read.metric.name, compare(read.sums[control].past, read.sums[arm.key].past, kind=read.metric.statistic,
+                                   arm=arm.key, control_arm=control))
+        for read in reads
+        for arm in row.arms
+        if not arm.control and read.sums[control].has_covariate and read.sums[arm.key].has_covariate
+    ]  # fmt: skip
+    known = [(name, read.arm, read.p_value) for name, read in compared if read.p_value is not None]
+    if not known:
+        return []
+    adjusted = holm([p for _, _, p in known])
+    place = min(range(len(known)), key=lambda one: adjusted[one])
+    name, arm, _ = known[place]
+    looked = f"smallest corrected p {p_words(adjusted[place])} of {len(known)} comparisons"
+    if adjusted[place] < IMBALANCE_P:
+        text = f"before the exposure {arm} differed already, on {name} ({looked}): a carry-over, or a broken split"
+        return [{"check": "before", "ok": False, "text": text}]
+    return [{"check": "before", "ok": True, "text": f"before the exposure arms were alike ({looked})"}]
 
 
 def _one_arm(counts: Mapping[str, ArmCount]) -> Check:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, not_, select
 
-from reclift.flows import catalogue, jobs, metrics, models, placements
+from reclift.flows import catalogue, holdouts, jobs, metrics, models, placements
 from reclift.flows.clock import rfc3339
 from reclift.storage.tables import EventRow, ExperimentRow, JobRun
 from reclift.strategy import StrategyError
@@ -75,7 +75,9 @@ class ShopPages(Backed):
         """Placements with what serves them now."""
         with self._read() as session:
             running = session.execute(
-                select(ExperimentRow.placement, ExperimentRow.key).where(ExperimentRow.status == "running")
+                select(ExperimentRow.placement, ExperimentRow.key).where(
+                    ExperimentRow.status == "running", ExperimentRow.kind != holdouts.KIND
+                )
             ).all()
             views = placements.all_placements(session)
         served = self._here.live.current.placements

@@ -73,7 +73,7 @@ def test_the_kind_chooses_the_statistic(kind: str, statistic: str) -> None:
         ({"minimum": 2.0}, r"minimum=2.0: must be a whole number"),
         ({"minimum": None}, r"minimum=None: must be a number"),
         ({"after_hours": -1}, r"after_hours=-1"),
-        ({"margin": 2}, r"margin=2: must be from 0 to 1"),
+        ({"margin": 2}, r"margin=2: must be from 0 to 0.99"),
         ({"direction": "up"}, r"direction='up': must be one of increase, decrease"),
         ({"format": None}, r"format=None"),
     ],

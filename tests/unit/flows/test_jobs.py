@@ -132,7 +132,11 @@ def test_a_worker_that_comes_back_from_the_dead_cannot_end_the_job_of_another(
     living = jobs.begin(here.database, job)
     assert living is not None
     assert not jobs.finish(here.database, job, error="too late", attempt=dead.attempts)
+    before = row(here, job).alive_at
     jobs.alive(here.database, dead)._beat()  # nor can it keep the other's job alive
+    assert row(here, job).alive_at == before
+    jobs.alive(here.database, living)._beat()
+    assert row(here, job).alive_at != before
     assert jobs.finish(here.database, job, "well", attempt=living.attempts)
     assert (row(here, job).state, row(here, job).message) == ("done", "well")
 

@@ -321,6 +321,40 @@ def test_a_write_that_fails_leaves_nothing_that_could_spoil_the_next(
     assert ids(database) == ["e1", "e3"]
 
 
+def test_nothing_is_written_behind_a_torn_line(
+    database: Database, spool: SpoolSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full in the middle of a line, and the line cannot be cut off either."""
+    spool.append(Facts([event("e1")]))
+    real = spool._file
+    assert real is not None
+
+    class Full:
+        def tell(self) -> int:
+            return real.tell()
+
+        def fileno(self) -> int:
+            return real.fileno()
+
+        def write(self, data: memoryview) -> int:
+            if len(data) > 10:
+                return real.write(data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+
+        def truncate(self, size: int) -> int:
+            raise OSError(5, "Input/output error")
+
+        def close(self) -> None:
+            real.close()
+
+    monkeypatch.setattr(spool, "_file", Full())
+    with pytest.raises(SinkUnavailable, match="No space left"):
+        spool.append(Facts([event("e2")]))
+    assert spool.append(Facts([event("e3")])) == Receipt(1)
+    assert spool.drain(DatabaseSink(database).append) == 2
+    assert ids(database) == ["e1", "e3"]
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file is in the way")
     with pytest.raises(SinkUnavailable, match="cannot be written"):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reclift.web.pages import audience
 from reclift.web.pages.audience import OPERATORS, rows_of, to_condition
 
 
@@ -77,3 +78,52 @@ def test_rows_say_exactly_what_the_condition_says(tests):
         got = back[attribute][op]
         pairs = zip(got, value, strict=True) if isinstance(value, list) else [(got, value)]
         assert all(isinstance(a, bool) == isinstance(b, bool) for a, b in pairs)
+
+
+GROUPS = [
+    ({"$savedGroup": {"id": "staff"}}, [("", "$inGroup", "staff")]),
+    ({"$not": {"$savedGroup": {"id": "bots"}}}, [("", "$notInGroup", "bots")]),
+    ({"country": {"$inGroup": "eu"}}, [("country", "$inGroup", "eu")]),
+    ({"$and": [{"$savedGroup": {"id": "a"}}, {"$not": {"$savedGroup": {"id": "b"}}}]},
+     [("", "$inGroup", "a"), ("", "$notInGroup", "b")]),
+    ({"age": {"$gte": 18}, "$savedGroup": {"id": "a"}}, [("age", "$gte", "18"), ("", "$inGroup", "a")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "rows"), GROUPS)
+def test_saved_groups_are_rows_and_back(condition, rows):
+    typed = audience.rows_of(condition)
+    assert [tuple(row.values()) for row in typed] == rows
+    assert audience.to_condition(typed) == (condition, [])
+
+
+@pytest.mark.parametrize("condition", [
+    {}, {"is_bot": {"$eq": True}}, {"$savedGroup": {"id": "bots"}},
+    {"$or": [{"$savedGroup": {"id": "bots"}}, {"is_staff": {"$eq": True}}]},
+    {"$or": [{"age": {"$lt": 3}}, {"age": {"$gt": 120}}]},
+])  # fmt: skip
+def test_what_is_left_out_is_rows_of_which_one_is_enough(condition):
+    assert audience.to_condition(audience.rows_of_any(condition), enough=True) == (condition, [])
+
+
+@pytest.mark.parametrize("condition", [
+    {"a": 1, "b": 2}, {"$or": [{"a": 1, "b": 2}]}, {"$or": [{}]}, {"$or": [3]},
+    {"$or": [{"a": 1}], "b": 2}, {"$nor": []},
+])  # fmt: skip
+def test_what_rows_of_which_one_is_enough_cannot_say(condition):
+    assert audience.rows_of_any(condition) is None
+
+
+@pytest.mark.parametrize("condition", [
+    {"$savedGroup": {"id": "a", "attributeKey": "b"}}, {"$not": {"a": 1}}, {"$and": [{"a": 1}]}, {"$and": [3]},
+    {"$not": {"$savedGroup": 3}},
+])  # fmt: skip
+def test_what_rows_that_must_all_hold_cannot_say(condition):
+    assert audience.rows_of(condition) is None
+
+
+@pytest.mark.parametrize("value", ["", "a, b"])
+def test_a_row_names_one_group(value):
+    rows = [{"attribute": "", "op": "$inGroup", "value": value}, {"attribute": "x", "op": "$inGroup", "value": value}]
+    _, problems = audience.to_condition(rows, name="exclude", enough=True)
+    assert [p["field"] for p in problems][-1] == "exclude.1.value"

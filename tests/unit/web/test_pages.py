@@ -10,14 +10,19 @@ from reclift.web.pages.words import WORDS
 SEEN_BY_ALL = [
     "/app/", "/app/experiments", "/app/experiments?status=running", "/app/experiments?q=cart", "/app/experiments?q=zzz",
     "/app/experiments/home-recs", "/app/experiments/pdp-similar", "/app/experiments/cart-addons",
-    "/app/experiments/zozotown-men", "/app/experiments/home-ease", "/app/strategies", "/app/placements", "/app/metrics",
+    "/app/experiments/zozotown-men", "/app/experiments/home-ease", "/app/experiments/no-experiments",
+    "/app/experiments/home-recs?preview=als", "/app/experiments/home-recs?preview=nope", "/app/traffic",
+    "/app/experiments/home-recs?computing=", "/app/jobs?task=rollup", "/app/jobs?task=nope", "/app/events?type=click",
+    "/app/events?type=nope", "/app/strategies", "/app/placements", "/app/metrics",
     "/app/catalogue", "/app/catalogue?q=scarf", "/app/catalogue?q=zzz", "/app/catalogue?page=2", "/app/events",
     "/app/events?page=3", "/app/jobs", "/app/settings", "/app/words",
 ]  # fmt: skip
 FOR_MANAGERS = [
     "/app/experiments/new", "/app/experiments/new?copy=home-recs", "/app/experiments/home-ease/edit",
     "/app/experiments/home-recs/do/stop", "/app/experiments/zozotown-men/do/archive", "/app/placements/new",
-    "/app/placements/home", "/app/settings/keys/1/revoke",
+    "/app/placements/home", "/app/settings/keys/1/revoke", "/app/experiments/home-recs/phase",
+    "/app/experiments/pdp-similar/weights", "/app/experiments/pdp-similar/ramp", "/app/traffic/groups/new",
+    "/app/traffic/groups/bots", "/app/traffic/groups/staff", "/app/experiments/no-experiments/do/stop",
 ]  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def test_what_a_state_does_not_allow_is_said(manager, platform):
 @pytest.mark.parametrize(("text", "words"), [("half", "is not a number"), ("0", "not above 0"), ("101", "up to 100")])
 def test_traffic_is_checked(manager, platform, text, words):
     assert words in manager.send("/app/experiments/home-recs/change", {"traffic": text}).text
-    assert platform.experiment("home-recs")["traffic"] == 1.0
+    assert platform.experiment("home-recs")["traffic"] == 0.6
 
 
 def test_traffic_and_note_change(manager, platform):

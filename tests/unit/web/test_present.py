@@ -84,9 +84,16 @@ def test_a_sparkline_keeps_zero_in_sight():
 def test_an_audience_in_words():
     audience = {"country": {"$in": ["CN", "US"]}, "age": {"$gte": 18}, "staff": False, "email": {"$exists": True}}
     assert present.audience_text(audience) == [
-        "country is one of CN, US", "age is at least 18", "staff is False", "email is known",
+        "country is one of CN, US", "age is at least 18", "staff is false", "email is known",
     ]  # fmt: skip
-    assert present.audience_text({"$or": [{"a": 1}]}) == ["$or: [{'a': 1}]"]
+    assert present.audience_text({"$nor": [{"a": 1}]}) == ["$nor: [{'a': 1}]"]
+    assert present.audience_text({"tags": {"$size": 2}}) == ["tags: {'$size': 2}"]
+
+
+def test_groups_and_alternatives_in_words():
+    left_out = {"$or": [{"$savedGroup": {"id": "bots"}}, {"is_staff": True}, {"country": {"$inGroup": "eu"}}]}
+    assert present.audience_text(left_out) == ["in the group bots or is_staff is true or country is in the group eu"]
+    assert present.audience_text({"$not": {"$savedGroup": {"id": "bots"}}}) == ["not in the group bots"]
 
 
 def test_where_the_control_is_uncertain_fiellers_interval_is_the_one_shown():

@@ -1,7 +1,7 @@
 """The mapped classes. Import them from here."""
 
 from reclift.storage.tables.base import Base, Json, UtcDateTime
-from reclift.storage.tables.catalogue import Alias, ItemRow, Profile
+from reclift.storage.tables.catalogue import Alias, ItemRow, NewItem, Profile
 from reclift.storage.tables.configuration import (
     Account,
     ApiKey,
@@ -48,6 +48,7 @@ __all__ = [
     "Json",
     "MetricRow",
     "ModelRow",
+    "NewItem",
     "Placement",
     "PositionTotal",
     "Profile",

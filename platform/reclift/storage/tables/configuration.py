@@ -25,7 +25,8 @@ class Configuration(Base):
 class Placement(Base):
     """A place in the shop that shows recommendations, with its default strategy and its fallback chain.
 
-    `settings` may hold `seen` ("bought", "interacted" or "none": what is not shown again) and `k`.
+    `settings` may hold `seen` ("bought", "shown", "interacted" or "none": what is not shown again), `rerank` (as an
+    arm's) and `explore` (the share of slots for new items).
     """
 
     __tablename__ = "placements"
@@ -96,6 +97,7 @@ class ArmRow(Base):
     weight: Mapped[float] = mapped_column(default=1.0)
     control: Mapped[bool] = mapped_column(default=False)
     model: Mapped[int | None]
+    rerank: Mapped[dict[str, Any] | None]
     experiment: Mapped[ExperimentRow] = relationship(back_populates="arms")
     __table_args__ = (
         UniqueConstraint("experiment_id", "key"),

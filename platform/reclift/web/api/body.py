@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from reclift.domain.events import EventError, checked_id, has_nul
 from reclift.flows.errors import NotFound
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 """Objects and lists within each other, at most: what comes after the parser may walk them by recursion."""
 
+MOST_CATEGORIES = 100
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 _LARGEST_ROW = 2**31 - 1
@@ -72,11 +75,15 @@ def json_object(*, nul: bool = False) -> dict[str, Any]:
 
 def _read(environ: WSGIEnvironment) -> bytes:
     """The whole body. One of a known, allowed length is read at once; the rest is Werkzeug's to read or refuse."""
+    most = runtime().settings.max_body_bytes
     length = environ.get("CONTENT_LENGTH", "")
-    if length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= runtime().settings.max_body_bytes:
+    if length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= most:
         raw: bytes = environ["wsgi.input"].read(int(length))
         return raw
-    return request.get_data(cache=False)
+    raw = request.get_data(cache=False)
+    if len(raw) >= most:  # in chunks, of which no more were read
+        raise RequestEntityTooLarge
+    return raw
 
 
 def _not_json(declared: str) -> Refused:
@@ -160,6 +167,24 @@ def identifiers(body: Mapping[str, Any], name: str, most: int) -> Sequence[str] 
     return value
 
 
+def categories(body: Mapping[str, Any]) -> frozenset[str] | None:
+    """The categories of `filters`; None: any."""
+    filters = mapping(body, "filters")
+    for name in filters:
+        if name != "category":
+            raise bad_field(f"filters.{name}", filters[name], "is no filter; there is category")
+    wanted = filters.get("category")
+    if wanted is None:
+        return None
+    if (
+        not isinstance(wanted, list)
+        or not 1 <= len(wanted) <= MOST_CATEGORIES
+        or not all(isinstance(one, str) and one for one in wanted)
+    ):
+        raise bad_field("filters.category", wanted, f"must be a list of 1 to {MOST_CATEGORIES} categories")
+    return frozenset(wanted)
+
+
 def whole(body: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
     """A whole number within bounds."""
     value = body.get(name, default)
@@ -177,6 +202,20 @@ def query_whole(name: str, default: int, low: int, high: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 10 or not low <= int(text) <= high:
         raise bad_field(name, text, f"must be a whole number from {low} to {high}")
     return int(text)
+
+
+def query_number(name: str, default: float, low: float, high: float) -> float:
+    """A number of the query string."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text) if len(text) <= 40 else math.nan
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise bad_field(name, text, f"must be a number from {low:g} to {high:g}")
+    return value
 
 
 def query_text(name: str) -> str | None:

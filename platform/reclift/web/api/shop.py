@@ -18,6 +18,7 @@ from reclift.flows.recommend import Wish
 from reclift.web.api.assignments import Written
 from reclift.web.api.body import (
     answer,
+    categories,
     identifier,
     identifiers,
     json_object,
@@ -54,6 +55,7 @@ _RECOMMEND = frozenset(
         "context",
         "exclude",
         "candidates",
+        "filters",
         "request_id",
         "timestamp",
         "preview",
@@ -147,6 +149,7 @@ def recommend() -> Response:
         context_items=context_items,
         exclude=frozenset(identifiers(body, "exclude", _MOST_CANDIDATES) or ()),
         candidates=frozenset(candidates) if candidates is not None else None,
+        categories=categories(body),
         request_id=optional_identifier(body, "request_id"),
         at=_replayed_at(body),
         preview=_preview(body),
@@ -284,6 +287,7 @@ def erase_user(user_id: str) -> Response:
 
     def forget(one: str) -> None:
         here.histories.forget(one)
+        here.shown.forget(one)
         here.sticky.forget(one)
 
     removed = erase(here.database, here.spool, unit, stream=here.stream_drain(), forget=forget)

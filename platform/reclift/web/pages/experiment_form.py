@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import schema_form
-from .audience import rows_of, to_condition
+from . import schema_form, traffic_form
+from .audience import rows_of, rows_of_any, to_condition
 from .backend import JSON, Problem
+from .traffic_form import number, percent
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 KEY_RULE = "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
@@ -39,7 +40,8 @@ def blank(placements: Sequence[JSON], metrics: Sequence[JSON]) -> Typed:
         "note": "", "control": "0", "version": "",
         "arms": [{"key": "control", "strategy": first["strategy"], "weight": "50", "params": {}},
                  {"key": "", "strategy": "", "weight": "50", "params": {}}],
-        "audience": [], "audience_json": "", "primary": primary,
+        "audience": [], "audience_json": "", "exclude": [], "exclude_json": "", "layer": "", "sticky": False,
+        "overrides": [], "ramp": [], "primary": primary,
         "secondary": chosen["secondary"], "guardrails": chosen["guardrails"],
     }  # fmt: skip
 
@@ -48,7 +50,8 @@ def from_experiment(experiment: Mapping[str, Any]) -> Typed:
     """What the form shows for an experiment that is there."""
     arms = experiment["arms"]
     total = sum(arm["weight"] for arm in arms) or 1.0
-    rows = rows_of(experiment.get("audience") or {})
+    audience, exclude = experiment.get("audience") or {}, experiment.get("exclude") or {}
+    rows, left_out = rows_of(audience), rows_of_any(exclude)
     metrics = experiment["metrics"]
     return {
         "key": experiment["key"], "name": experiment["name"], "hypothesis": experiment.get("hypothesis") or "",
@@ -59,7 +62,12 @@ def from_experiment(experiment: Mapping[str, Any]) -> Typed:
         "arms": [{"key": arm["key"], "strategy": arm["strategy"], "weight": f"{arm['weight'] / total * 100:.6g}",
                   "params": dict(arm.get("params") or {})} for arm in arms],
         "audience": rows or [],
-        "audience_json": "" if rows is not None else json.dumps(experiment["audience"], ensure_ascii=False, indent=2),
+        "audience_json": "" if rows is not None else json.dumps(audience, ensure_ascii=False, indent=2),
+        "exclude": left_out or [],
+        "exclude_json": "" if left_out is not None else json.dumps(exclude, ensure_ascii=False, indent=2),
+        "layer": experiment.get("layer") or "", "sticky": bool(experiment.get("sticky")),
+        "overrides": traffic_form.override_rows(experiment.get("overrides") or {}),
+        "ramp": traffic_form.ramp_rows(experiment.get("ramp") or []),
         "primary": metrics["primary"], "secondary": list(metrics.get("secondary") or ()),
         "guardrails": list(metrics.get("guardrails") or ()),
     }  # fmt: skip
@@ -67,28 +75,24 @@ def from_experiment(experiment: Mapping[str, Any]) -> Typed:
 
 def from_form(form: Any) -> Typed:
     """What was sent, as typed. Arms and conditions are numbered, gaps are closed."""
-    names = ("key", "name", "hypothesis", "placement", "traffic", "planned_days", "note", "audience_json", "primary",
-             "version")  # fmt: skip
+    names = ("key", "name", "hypothesis", "placement", "traffic", "planned_days", "note", "audience_json",
+             "exclude_json", "layer", "primary", "version")  # fmt: skip
     typed: Typed = {name: str(form.get(name, "")).strip() for name in names}
     typed["secondary"], typed["guardrails"] = form.getlist("secondary"), form.getlist("guardrails")
     typed["arms"], typed["control"] = [], ""
-    for number in _numbers(form, "arms", "key")[:MAX_ARMS]:
-        start = f"arms-{number}-params-"
+    for n in traffic_form.numbers(form, "arms", "key")[:MAX_ARMS]:
+        start = f"arms-{n}-params-"
         params = {k.removeprefix(start): str(v) for k, v in form.items() if k.startswith(start)}
-        if form.get("control") == str(number):
+        if form.get("control") == str(n):
             typed["control"] = str(len(typed["arms"]))
-        arm = {name: str(form.get(f"arms-{number}-{name}", "")).strip() for name in ("key", "strategy", "weight")}
+        arm = {name: str(form.get(f"arms-{n}-{name}", "")).strip() for name in ("key", "strategy", "weight")}
         typed["arms"].append({**arm, "params": params})
-    typed["audience"] = [
-        {name: str(form.get(f"audience-{number}-{name}", "")).strip() for name in ("attribute", "op", "value")}
-        for number in _numbers(form, "audience", "attribute")
-    ]
+    for group in ("audience", "exclude"):
+        typed[group] = traffic_form.rows(form, group, ("attribute", "op", "value"))
+    typed["overrides"] = traffic_form.rows(form, "overrides", ("unit", "arm"))
+    typed["ramp"] = traffic_form.rows(form, "ramp", ("traffic", "hours"))
+    typed["sticky"] = form.get("sticky") == "on"
     return typed
-
-
-def _numbers(form: Any, group: str, name: str) -> list[int]:
-    found = (re.fullmatch(rf"{group}-(\d{{1,4}})-{name}", key) for key in form)
-    return sorted(int(match[1]) for match in found if match)
 
 
 def payload(typed: Typed, strategies: Sequence[JSON]) -> tuple[JSON, list[Problem]]:
@@ -105,12 +109,15 @@ def payload(typed: Typed, strategies: Sequence[JSON]) -> tuple[JSON, list[Proble
         wrong("key", typed["key"], KEY_RULE)
     if not typed["placement"]:
         wrong("placement", "", "is needed: where in the shop the lists are shown")
-    traffic = _number(typed["traffic"])
-    if traffic is None or not 0 < traffic <= 100:
+    ramp, ramp_problems = traffic_form.ramp(typed["ramp"])
+    traffic = ramp[0]["traffic"] if ramp else percent(typed["traffic"])
+    if traffic is None:
         wrong("traffic", typed["traffic"], "must be above 0 and up to 100 percent")
+    if typed["layer"] and not KEY.fullmatch(typed["layer"]):
+        wrong("layer", typed["layer"], KEY_RULE)
     days: int | None = None
     if typed["planned_days"]:
-        planned = _number(typed["planned_days"])
+        planned = number(typed["planned_days"])
         if planned is None or planned != int(planned) or not 1 <= planned <= 365:
             wrong("planned_days", typed["planned_days"], "must be a whole number of days from 1 to 365")
         else:
@@ -118,15 +125,18 @@ def payload(typed: Typed, strategies: Sequence[JSON]) -> tuple[JSON, list[Proble
     if not typed["primary"]:
         wrong("metrics.primary", "", "is needed: the one metric that decides")
     audience, audience_problems = to_condition(typed["audience"], typed["audience_json"])
+    exclude, exclude_problems = to_condition(typed["exclude"], typed["exclude_json"], "exclude", enough=True)
     arms, arm_problems = _arms(typed, strategies)
+    testers, tester_problems = traffic_form.overrides(typed["overrides"], [arm["key"] for arm in arms])
     others = [m for m in typed["secondary"] if m != typed["primary"]]
     guards = [m for m in typed["guardrails"] if m != typed["primary"] and m not in others]
     built: JSON = {
         "key": key, "name": typed["name"], "hypothesis": typed["hypothesis"], "placement": typed["placement"],
-        "traffic": round((traffic or 0) / 100, 6), "audience": audience, "arms": arms, "planned_days": days,
+        "layer": typed["layer"] or None, "traffic": traffic or 0.0, "ramp": ramp, "sticky": typed["sticky"],
+        "audience": audience, "exclude": exclude, "overrides": testers, "arms": arms, "planned_days": days,
         "metrics": {"primary": typed["primary"], "secondary": others, "guardrails": guards}, "note": typed["note"],
     }  # fmt: skip
-    return built, problems + audience_problems + arm_problems
+    return built, problems + arm_problems + audience_problems + exclude_problems + tester_problems + ramp_problems
 
 
 def _arms(typed: Typed, strategies: Sequence[JSON]) -> tuple[list[JSON], list[Problem]]:
@@ -143,7 +153,7 @@ def _arms(typed: Typed, strategies: Sequence[JSON]) -> tuple[list[JSON], list[Pr
         elif key in seen:
             problems.append({"field": path + "key", "value": key, "rule": "is the name of another arm too"})
         seen.add(key)
-        weight = _number(arm["weight"])
+        weight = number(arm["weight"])
         if weight is None or not 0 < weight <= 100:
             problems.append({"field": path + "weight", "value": arm["weight"], "rule": "must be above 0 and up to 100"})
         total += weight or 0
@@ -166,11 +176,3 @@ def _arms(typed: Typed, strategies: Sequence[JSON]) -> tuple[list[JSON], list[Pr
     if arms and not any(arm["control"] for arm in arms):
         problems.append({"field": "control", "value": typed["control"], "rule": "must be one of the arms"})
     return arms, problems
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    return value if abs(value) < 1e9 else None

@@ -38,6 +38,7 @@ def _form_page(
     page = render_template(
         "pages/experiment_form.html", typed=typed, problems=problems, editing=key, placements=platform.placements(),
         strategies=strategies, metrics=platform.metrics(), operators=OPERATORS,
+        layers=platform.layers(), groups=platform.groups(),
         fields_of={s["key"]: s["schema"] for s in strategies}, schema_form=schema_form,
     )  # fmt: skip
     return page, code
@@ -74,6 +75,8 @@ def create() -> Answer:
 def edit(key: str) -> Answer:
     """The form for a draft."""
     experiment = backend().experiment(key)
+    if experiment.get("kind") == "holdout":
+        raise Refused(f"{experiment['name']} is a holdout: it is not changed here, it is made anew.")
     if experiment["status"] != "draft":
         raise Refused(f"{experiment['name']} is {experiment['status']}: only a draft can be changed as a whole.")
     return _form_page(experiment_form.from_experiment(experiment), [], key)

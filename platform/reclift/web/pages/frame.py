@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound as UrlNotFound
 
 from reclift.web import format as fmt
 
-from . import assets, present, words
+from . import assets, present, splits, words
 from .backend import NotFound, Person, Refused, backend
 
 csrf = CSRFProtect()
@@ -37,6 +37,7 @@ CONTENT_SECURITY_POLICY = (
 NAVIGATION = [
     ("home", "Home", "house"),
     ("experiments", "Experiments", "bezier2"),
+    ("traffic", "Traffic", "signpost-split"),
     ("strategies", "Strategies", "cpu"),
     ("placements", "Placements", "window"),
     ("metrics", "Metrics", "rulers"),
@@ -160,6 +161,7 @@ def _context() -> dict[str, Any]:
         "icon": assets.icon,
         "words": words.WORDS,
         "present": present,
+        "splits": splits,
         "now": datetime.now(UTC),
     }
 

@@ -222,8 +222,13 @@ def has_problem_under(problems: Sequence[Mapping[str, Any]], path: str) -> bool:
 
 def weight_shares(arms: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Arm -> its share of the users who take part; weights need not add up to 1."""
-    total = sum(arm["weight"] for arm in arms) or 1.0
-    return {str(arm["key"]): arm["weight"] / total for arm in arms}
+    return shares_of({str(arm["key"]): arm["weight"] for arm in arms})
+
+
+def shares_of(weights: Mapping[str, float]) -> dict[str, float]:
+    """The same from weights by arm."""
+    total = sum(weights.values()) or 1.0
+    return {arm: weight / total for arm, weight in weights.items()}
 
 
 def chosen_params(params: Mapping[str, Any] | None, schema: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -236,20 +241,41 @@ def chosen_params(params: Mapping[str, Any] | None, schema: Mapping[str, Any] | 
     }
 
 
+_COMPARED = {"$eq": "is", "$ne": "is not", "$in": "is one of", "$nin": "is none of", "$gt": "is over",
+             "$gte": "is at least", "$lt": "is under", "$lte": "is at most", "$regex": "matches",
+             "$inGroup": "is in the group", "$notInGroup": "is not in the group"}  # fmt: skip
+
+
 def audience_text(audience: Mapping[str, Any]) -> list[str]:
-    """An audience in words, a line per attribute; what is not simple stands as its condition."""
-    words = {"$eq": "is", "$ne": "is not", "$in": "is one of", "$nin": "is none of", "$gt": "is over",
-             "$gte": "is at least", "$lt": "is under", "$lte": "is at most", "$regex": "matches"}  # fmt: skip
+    """A condition in words, a line per attribute; what is not simple stands as it is."""
     lines: list[str] = []
     for attribute, condition in audience.items():
+        joined = _joined_text(attribute, condition)
+        if joined is not None:
+            lines.append(joined)
+            continue
         tests = condition if isinstance(condition, Mapping) else {"$eq": condition}
         for operator, value in tests.items():
             shown = ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
-            if attribute.startswith("$") or (operator not in words and operator != "$exists"):
+            if attribute.startswith("$") or (operator not in _COMPARED and operator != "$exists"):
                 lines.append(f"{attribute}: {condition}")
                 break
             if operator == "$exists":
                 lines.append(f"{attribute} {'is known' if value else 'is not known'}")
+            elif value is True or value is False:
+                lines.append(f"{attribute} {_COMPARED[operator]} {'true' if value else 'false'}")
             else:
-                lines.append(f"{attribute} {words[operator]} {shown}")
+                lines.append(f"{attribute} {_COMPARED[operator]} {shown}")
     return lines
+
+
+def _joined_text(operator: str, given: Any) -> str | None:
+    """A saved group, or several conditions joined, in words; `None` for anything else."""
+    if operator == "$savedGroup":
+        return f"in the group {given.get('id') if isinstance(given, Mapping) else given}"
+    if operator == "$not" and isinstance(given, Mapping) and set(given) == {"$savedGroup"}:
+        return f"not {_joined_text('$savedGroup', given['$savedGroup'])}"
+    if operator in {"$or", "$and"} and isinstance(given, list) and all(isinstance(part, Mapping) for part in given):
+        parts = [" and ".join(audience_text(part)) for part in given]
+        return (" or " if operator == "$or" else " and ").join(parts)
+    return None

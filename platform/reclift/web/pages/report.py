@@ -43,10 +43,11 @@ def experiment_page(key: str) -> Answer:
     experiment = backend().experiment(key)
     report = backend().report(key)
     colours = present.arm_colours(experiment["arms"])
-    history = backend().audit(f"experiment:{key}")
+    history = _history(experiment)
     figures: dict[str, charts.Figure] = {}
     attribute = request.args.get("segment", "").strip()
     segments, problems = _segments(key, attribute) if report and attribute else ([], [])
+    preview, preview_problems = _preview(key, request.args.get("preview", "").strip())
     if report:
         colours = present.arm_colours(report["arms"]) | colours
         figures = charts.report_figures(report, colours, _marks(history))
@@ -57,6 +58,8 @@ def experiment_page(key: str) -> Answer:
         figures=figures, figures_json=script_json(figures), actions=actions(experiment),
         metrics={m["key"]: m for m in backend().metrics()},
         strategies={s["key"]: s for s in backend().strategies()},
+        layer=next((each for each in backend().layers() if each["layer"] == experiment.get("layer")), None),
+        preview=preview, preview_problems=preview_problems, waiting="computing" in request.args,
         attribute=attribute, segments=segments, problems=problems,
         verdict=present.verdict(report["decision"]) if report else None,
     )  # fmt: skip
@@ -69,12 +72,29 @@ def _segments(key: str, attribute: str) -> tuple[list[dict[str, Any]], list[Prob
         return [], error.problems
 
 
+def _preview(key: str, arm: str) -> tuple[dict[str, Any] | None, list[Problem]]:
+    if not arm:
+        return None, []
+    try:
+        return backend().preview(key, arm), []
+    except Invalid as error:
+        return None, error.problems
+
+
+def _history(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Who did what, latest first; a holdout is on record under both names."""
+    found = backend().audit(f"experiment:{experiment['key']}")
+    if experiment.get("kind") != "holdout":
+        return found
+    return sorted([*found, *backend().audit(f"holdout:{experiment['key']}")], key=lambda row: row["at"], reverse=True)
+
+
 def _marks(history: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Changes after the start that may bend a line, for the plot over time."""
     return [
         (fmt.moment(entry["at"]).date().isoformat(), str(entry["detail"] or entry["action"]))
         for entry in history
-        if entry["action"] in {"change", "pause", "resume"} and entry["detail"] != "note"
+        if entry["action"] in {"change", "pause", "resume", "phase", "weights"} and entry["detail"] != "note"
     ]
 
 
@@ -92,9 +112,11 @@ def report_csv(key: str) -> Answer:
     return _file(backend().report_csv(key), "text/csv", f"{key}-report.csv")
 
 
-def _file(body: str, mimetype: str, name: str) -> Response:
+def _file(body: str, mimetype: str, name: str = "") -> Response:
     response = Response(body, mimetype=mimetype)
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    if name:
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "no-store"
     return response
 
 
@@ -130,8 +152,12 @@ def act(key: str, action: str) -> Answer:
 def refresh(key: str) -> Answer:
     """Have the report computed now."""
     backend().refresh_report(key, actor())
-    done("The report is being computed; load this page again in a moment.")
-    return redirect(url_for("pages.experiment", key=key))
+    return redirect(url_for("pages.experiment", key=key, computing=""))
+
+
+def report_state(key: str) -> Answer:
+    """When the stored report was computed, and how the newest job for it fares: for a page that waits for it."""
+    return _file(json.dumps(backend().report_state(key)), "application/json")
 
 
 @manager_only
@@ -167,6 +193,7 @@ def routes(pages: Blueprint) -> None:
     pages.add_url_rule(rule, "experiment", experiment_page)
     pages.add_url_rule(f"{rule}/report.json", "report_json", report_json)
     pages.add_url_rule(f"{rule}/report.csv", "report_csv", report_csv)
+    pages.add_url_rule(f"{rule}/report-state", "report_state", report_state)
     pages.add_url_rule(f"{rule}/refresh", "refresh", refresh, methods=["POST"])
     pages.add_url_rule(f"{rule}/change", "change", change, methods=["POST"])
     pages.add_url_rule(f"{rule}/do/<action>", "confirm", confirm)

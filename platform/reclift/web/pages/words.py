@@ -79,6 +79,41 @@ WORDS: dict[str, Word] = {
         "The share of all users of the placement who take part; raising it later moves nobody who is in.",
         "Users who are not in see the placement's default strategy.",
     ),
+    "layer": Word(
+        "Layer",
+        "Experiments of one layer share its users out, so nobody is in two of them.",
+        "Each holds a slot as large as its traffic. Experiments of different layers overlap by chance alone.",
+    ),
+    "ramp": Word(
+        "Ramp",
+        "Traffic that grows on a schedule, and stops by itself when something is wrong.",
+        "It pauses the experiment when the sample ratio is off or a guardrail's always-valid interval says harm.",
+    ),
+    "phase": Word(
+        "Phase",
+        "A stretch with one split of the users; a new phase hashes everybody anew.",
+        "Who was in one arm may come into another, so the data of the phases never mix: reports are of the newest one.",
+    ),
+    "sticky": Word(
+        "Sticky assignment",
+        "Who is in keeps the arm, also when weights change or the user leaves the audience.",
+        "Weights of a sticky experiment can change while it runs: the new ones are for users who are yet to come.",
+    ),
+    "holdout": Word(
+        "Holdout",
+        "A share of the users that no experiment may take: they see the default strategies only.",
+        "It is measured like an experiment, and tells what all experiments together bring.",
+    ),
+    "group": Word(
+        "Saved group",
+        "A named list of users, or a named condition, for use in many audiences.",
+        "A change of the group holds at once wherever it is used.",
+    ),
+    "preview": Word(
+        "Preview link",
+        "A signed token that shows a person any arm; nothing of it enters the data.",
+        "It holds for two weeks, and also before the start and after the end.",
+    ),
     "placement": Word(
         "Placement", "A place in the shop that shows recommendations.", "Each has a default strategy and a fallback."
     ),

@@ -1,35 +1,27 @@
-// The experiment form: key from name, arms and conditions that come and go, parameters of the chosen strategy,
-// steps that are checked when left, a summary in sight, and a draft that is kept in this browser as one types.
+// The experiment form: key from name, arms and rows that come and go, parameters of the chosen strategy, steps that are
+// checked when left, a summary in sight, and a draft that is kept in this browser as one types.
+
+import { checkStep, mark, ruleOf } from "./form_check.js";
+import { drafts } from "./form_draft.js";
+import { addRow, fromTemplate, nextNumber, offerGroups, restoreRows, rowsOf, showTraffic } from "./form_rows.js";
 
 const form = document.getElementById("experiment-form");
 if (form) start();
 
 function start() {
   const arms = document.getElementById("arms");
-  const conditions = document.getElementById("conditions");
   const name = form.elements.name;
   const key = form.elements.key;
-  const storageKey = `reclift-draft:${form.dataset.draft}`;
+  const draft = drafts(form);
   const left = new Set(); // steps that were left at least once
   let keyIsOwn = key.readOnly || (key.value !== "" && key.value !== slug(name.value));
   form.noValidate = true; // this script says what is wrong, beside the field
   form.querySelector("[data-needs-script]").hidden = false;
 
   // ---- parts that come and go
-  const next = (parent, attribute) => Math.max(-1, ...[...parent.querySelectorAll(`[name$="-${attribute}"]`)].map((f) => Number(f.name.split("-")[1]))) + 1;
-
-  function fromTemplate(id, number) {
-    const holder = document.createElement("div");
-    holder.innerHTML = document.getElementById(id).innerHTML.replaceAll("__n__", String(number));
-    return holder;
-  }
   function addArm() {
-    arms.append(...fromTemplate("arm-template", next(arms, "key")).children);
+    arms.append(...fromTemplate("arm-template", nextNumber(arms)).children);
     return arms.lastElementChild;
-  }
-  function addCondition() {
-    conditions.append(...fromTemplate("condition-template", next(conditions, "attribute")).children);
-    return conditions.lastElementChild;
   }
   function showParams(box) {
     const strategy = field(box, "strategy").value;
@@ -49,27 +41,6 @@ function start() {
   }
 
   // ---- checking
-  function ruleOf(input) {
-    const v = input.validity;
-    if (v.valueMissing) return "is needed";
-    if (v.patternMismatch) return "must be of a-z, 0-9, '_' and '-', beginning with a letter or digit";
-    if (v.rangeUnderflow) return `must be at least ${input.min}`;
-    if (v.rangeOverflow) return `must be at most ${input.max}`;
-    if (v.stepMismatch) return "must be a whole number";
-    if (v.tooShort) return `must have at least ${input.minLength} characters`;
-    return v.badInput ? "must be a number" : "is not right";
-  }
-  function mark(input, rule) {
-    input.classList.toggle("is-invalid", Boolean(rule));
-    const holder = input.closest(".field") ?? input.parentElement;
-    holder.querySelectorAll(".error").forEach((old) => old.remove());
-    if (rule) {
-      const note = document.createElement("div");
-      note.className = "error";
-      note.textContent = input.value ? `“${input.value}” ${rule}` : `This ${rule}`;
-      holder.append(note);
-    }
-  }
   function armsRule() {
     const all = boxes();
     if (all.length < 2) return "There must be at least two arms: a control and one to compare.";
@@ -79,38 +50,14 @@ function start() {
     const sum = all.reduce((total, box) => total + Number(field(box, "weight").value), 0);
     return Math.abs(sum - 100) > 0.05 ? `Weights add up to ${Math.round(sum * 100) / 100} %; they must add up to 100 %.` : "";
   }
-  function check(step, show) {
-    let good = true;
-    for (const input of step.querySelectorAll("input, select, textarea")) {
-      if (!input.willValidate || input.type === "radio" || input.type === "checkbox") continue;
-      const rule = input.checkValidity() ? "" : ruleOf(input);
-      if (rule) good = false;
-      if (show) mark(input, rule);
-    }
-    if (step.dataset.step === "arms") {
-      const rule = armsRule();
-      const note = step.querySelector("[data-arms-error]");
-      if (rule) good = false;
-      if (show) {
-        note.hidden = !rule;
-        note.querySelector("span").textContent = rule;
-      }
-    }
-    if (show) {
-      step.classList.toggle("bad", !good);
-      step.classList.toggle("good", good);
-      const line = form.querySelector(`[data-check="${step.dataset.step}"]`);
-      line.classList.toggle("bad", !good);
-      line.classList.toggle("good", good);
-    }
-    return good;
-  }
+  const check = (step, show) => checkStep(step, show, armsRule);
   function recheck() {
     for (const step of form.querySelectorAll("[data-step]")) if (left.has(step.dataset.step)) check(step, true);
   }
 
   // ---- summary
   function summarise() {
+    showTraffic(form);
     const say = (what) => form.querySelector(`[data-sum="${what}"]`);
     say("name").textContent = name.value || "Without a name yet";
     say("key").textContent = key.value;
@@ -139,7 +86,9 @@ function start() {
     const place = form.elements.placement.selectedOptions[0]?.textContent ?? "";
     const days = form.elements.planned_days.value;
     const primary = form.elements.primary.selectedOptions[0]?.textContent ?? "no metric";
-    say("text").textContent = `On ${place}, decided by ${primary}${days ? `, for ${days} days` : ""}.`;
+    document.getElementById("arm-names").replaceChildren(...boxes().map((box) => new Option("", armName(box))));
+    const beside = form.elements.layer.value.trim();
+    say("text").textContent = `On ${place}${beside ? ` in the layer ${beside}` : ""}, decided by ${primary}${days ? `, for ${days} days` : ""}.`;
     const text = form.querySelector(`[name="secondary"][value="${CSS.escape(form.elements.primary.value)}"]`)?.dataset.text;
     form.querySelector("[data-metric-text]").textContent = text ?? "";
   }
@@ -156,44 +105,13 @@ function start() {
   }
 
   // ---- the draft in this browser
-  let timer = 0;
-  function keep() {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      const typed = [...new FormData(form)].filter(([field]) => field !== "csrf_token" && field !== "version");
-      try {
-        localStorage.setItem(storageKey, JSON.stringify(typed));
-        saved(`Kept in this browser at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}.`);
-      } catch {
-        saved("This browser keeps nothing: do not leave before you create the draft.");
-      }
-    }, 400);
-  }
-  function saved(text) {
-    form.querySelector("[data-saved]").hidden = false;
-    form.querySelector("[data-saved-text]").textContent = text;
-  }
-  function stored() {
-    try {
-      return JSON.parse(localStorage.getItem(storageKey));
-    } catch {
-      return null; // switched off, or not ours
-    }
-  }
-  function forget() {
-    clearTimeout(timer);
-    try {
-      localStorage.removeItem(storageKey);
-    } catch {
-      // nothing was kept
-    }
-  }
   function restore(typed) {
-    const numbers = (group, what) => typed.map(([field]) => new RegExp(`^${group}-(\\d+)-${what}$`).exec(field)?.[1]).filter(Boolean);
     arms.replaceChildren();
-    for (const number of numbers("arms", "key")) arms.append(...fromTemplate("arm-template", number).children);
-    conditions.replaceChildren();
-    for (const number of numbers("audience", "attribute")) conditions.append(...fromTemplate("condition-template", number).children);
+    for (const [field] of typed) {
+      const number = /^arms-(\d+)-key$/.exec(field)?.[1];
+      if (number) arms.append(...fromTemplate("arm-template", number).children);
+    }
+    restoreRows(form, typed);
     const set = (wanted) => {
       for (const [field, value] of typed) {
         if (!wanted(field)) continue;
@@ -212,7 +130,7 @@ function start() {
     }
     set((field) => field.includes("-params-"));
     keyIsOwn = key.value !== slug(name.value);
-    saved("What you typed before is back.");
+    draft.say("What you typed before is back.");
   }
 
   // ---- events
@@ -221,11 +139,13 @@ function start() {
     if (event.target === key) keyIsOwn = key.value !== "";
     if (event.target.classList.contains("is-invalid")) mark(event.target, event.target.checkValidity() ? "" : ruleOf(event.target));
     summarise();
-    keep();
+    draft.keep();
   });
   form.addEventListener("change", (event) => {
     const box = event.target.closest("[data-arm]");
     if (box && event.target === field(box, "strategy")) showParams(box);
+    const row = event.target.closest("[data-row]");
+    if (row) offerGroups(row);
     oneRole(event.target.matches('[type="checkbox"]') ? event.target : null);
     summarise();
     recheck();
@@ -243,16 +163,25 @@ function start() {
       if (was && boxes()[0]) boxes()[0].querySelector('[name="control"]').checked = true;
       if (boxes().length) splitEvenly();
     } else if (button.matches("[data-even]")) splitEvenly();
-    else if (button.matches("[data-add-condition]")) addCondition().querySelector("input").focus();
-    else if (button.matches("[data-remove-condition]")) button.closest("[data-condition]").remove();
-    else if (button.matches("[data-discard]")) {
-      forget();
+    else if (button.matches("[data-add]")) addRow(form, button.dataset.add, JSON.parse(button.dataset.values ?? "{}")).querySelector("input").focus();
+    else if (button.matches("[data-remove-row]")) button.closest("[data-row]").remove();
+    else if (button.matches("[data-layer]")) {
+      const layer = form.elements.layer;
+      layer.value = layer.value === button.dataset.layer ? "" : button.dataset.layer;
+    } else if (button.matches("[data-ramp]")) {
+      rowsOf(form, "ramp").forEach((row) => row.remove());
+      for (const step of button.dataset.ramp.split(" ")) {
+        const [traffic, hours] = step.split("@");
+        addRow(form, "ramp", { traffic, hours });
+      }
+    } else if (button.matches("[data-discard]")) {
+      draft.forget();
       location.reload();
       return;
     } else return;
     summarise();
     recheck();
-    keep();
+    draft.keep();
   });
   // A step is checked when left. While a pointer is down nothing may move, else the click would miss its button.
   let pressed = false;
@@ -287,15 +216,12 @@ function start() {
       wrong[0].scrollIntoView({ block: "start" });
       return;
     }
-    try {
-      sessionStorage.setItem("reclift-sent", storageKey); // frame.js forgets the draft once the experiment is there
-    } catch {
-      // then it is offered again, which does no harm
-    }
+    draft.sent();
   });
 
-  const typed = "fresh" in form.dataset ? stored() : null;
+  const typed = "fresh" in form.dataset ? draft.stored() : null;
   if (typed) restore(typed);
+  form.querySelectorAll("[data-row]").forEach(offerGroups);
   oneRole();
   summarise();
 }

@@ -22,7 +22,7 @@ from reclift.web.api.openapi.parts import REFUSALS, Json, ref
 from reclift.web.auth import Access
 from reclift.web.problems import MEDIA_TYPE
 
-BLUEPRINTS = frozenset({"shop", "manage", "traffic", "dead_letters", "reports", "sdks", "ofrep", "health"})
+BLUEPRINTS = frozenset({"shop", "manage", "traffic", "dead_letters", "reports", "planning", "sdks", "ofrep", "health"})
 """Whose routes the document describes."""
 
 TAGS: tuple[tuple[str, str, dict[str, dict[str, Json]]], ...] = (

@@ -123,6 +123,16 @@ SDKS: dict[str, dict[str, Json]] = {
             "security": [],
         }
     },
+    "/api/v1/plan": {
+        "get": operation(
+            "The plan, to decide without asking",
+            "For `reclift.client` on a shop's server: whoever evaluates it decides as /assign does. Testers and saved "
+            "groups are in clear, so it is not for browsers. Send `If-None-Match`.",
+            {200: ("The plan.", "Plan"), 304: ("Unchanged.", None)},
+            parameters=[in_header("If-None-Match", text("The ETag of the answer before."))],
+            refusals=[503],
+        )
+    },
     "/ofrep/v1/evaluate/flags/{key}": {
         "post": _ofrep(
             "Evaluate one flag (OFREP 0.3)",

@@ -39,7 +39,7 @@ _METRIC: dict[str, Json] = {
     "minimum": whole("Of a proportion: how many events make a 1.", minimum=1),
     "after_hours": number("Of retention: how long after exposure the return begins.", minimum=0),
     "direction": choice("Which way is better.", "increase", "decrease"),
-    "margin": number("Of a guardrail: the relative worsening that is tolerated.", minimum=0, maximum=1),
+    "margin": number("Of a guardrail: the relative worsening that is tolerated.", minimum=0, maximum=0.99),
     "format": choice("How people read it.", "percent", "number", "money", "ms"),
     "description": text("For people."),
 }
@@ -57,15 +57,19 @@ _PLACEMENT: dict[str, Json] = {
     "strategy": text("What answers when no experiment decides."),
     "params": anything("Its parameters."),
     "fallback": many({"type": "string"}, "Strategies that fill up a short list, in this order."),
-    "seen": choice("What is not shown again.", "bought", "interacted", "none"),
+    "seen": choice("What is not shown again.", "bought", "shown", "interacted", "none"),
+    "rerank": maybe(ref("Rerank")),
+    "explore": number("Share of the slots that new items get.", minimum=0, maximum=0.5),
 }
-_HOME = {
+_HOME: Json = {
     "key": "home",
     "name": "Home page",
     "strategy": "popularity",
     "params": {},
     "fallback": ["popularity"],
     "seen": "bought",
+    "rerank": None,
+    "explore": 0.0,
 }
 
 
@@ -118,8 +122,10 @@ SCHEMAS: dict[str, Json] = {
             "items": maybe(whole("Items learnt from.")),
             "interactions": maybe(whole("Events learnt from.")),
             "size_bytes": maybe(whole("Of its artifact.")),
-            "metrics": anything("Offline metrics."),
-            "error": maybe(text("Why it is not ready.")),
+            "metrics": anything(
+                "What it found of what a sample of users chose last; or `reason`: why it was not measured."
+            ),
+            "error": maybe(text("Why it is not ready, or does not answer.")),
         },
     ),
     "Job": obj(

@@ -4,8 +4,8 @@
 
 The same number of new events (1 % of the small history: 1 % of its people do as much again) arrives in a history of
 some people, in one of ten times as many people, and in one of as many people with ten times as much each. The bar: with
-ten times the people it takes at most 1.3 times as long. A person is always computed whole, so a longer past of the same person is read again; that ratio
-is printed without a bar.
+ten times the people it takes at most 1.3 times as long. A person is always computed whole, so a longer past of the same
+person is read again; that ratio is printed without a bar.
 """
 
 from __future__ import annotations

@@ -62,9 +62,7 @@ def erase(
 
     spool.drain(Burying(database, DatabaseSink(database), "spool").append)
     if spool.size():
-        raise SinkUnavailable(
-            "another process has facts on disk; they are moved within seconds of the database's return"
-        )
+        raise SinkUnavailable("another process has facts on disk; it moves them within seconds")
     if stream is not None:
         stream.until_done(_STREAM_SECONDS)
     with database.write() as session:

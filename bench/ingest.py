@@ -38,7 +38,7 @@ from reclift.storage.sinks.redis_stream import RedisStreamSink, waiting_in
 from tests.reclift_server import RecliftServer
 from tests.services import PostgresServer, RedisServer, wait_until
 
-BATCH, CLIENTS = 500, 2
+BATCH, CLIENTS = 500, 4
 BARS = {"production": 0.35, "embedded": 0.5}
 SECRET = "only-for-benchmarks" * 2
 COLUMNS = "event_id, type, unit_id, item_id, recommendation_id, value, at, client_at, received_at, properties"

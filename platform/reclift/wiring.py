@@ -12,6 +12,7 @@ from celery import Celery
 from redis import Redis
 
 from reclift.flows import jobs
+from reclift.flows.alert_channels import Channel, Mail, Webhook
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.guard import Guard
 from reclift.flows.ingest import Ingest
@@ -98,6 +99,7 @@ class Runtime:
     recommender: Recommender
     ingest: Ingest
     guard: Guard
+    channels: tuple[Channel, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -180,7 +182,28 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         recommender=Recommender(histories, sticky, event_log, guard),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
+        channels=channels(settings),
     )
+
+
+def channels(settings: Settings) -> tuple[Channel, ...]:
+    """The ways out that alerts have; none without the settings for them."""
+    ways: list[Channel] = []
+    if settings.alert_webhook_url:
+        ways.append(Webhook(settings.alert_webhook_url))
+    if settings.alert_mail_to:
+        ways.append(
+            Mail(
+                host=settings.smtp_host,
+                port=settings.smtp_port,
+                security=settings.smtp_security,
+                user=settings.smtp_user,
+                password=settings.smtp_password,
+                sender=settings.alert_mail_from,
+                to=tuple(settings.alert_mail_to),
+            )
+        )
+    return tuple(ways)
 
 
 def configure_logging(settings: Settings) -> None:

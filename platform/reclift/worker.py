@@ -18,7 +18,7 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import jobs, models, ramps, report, rollup, train
+from reclift.flows import alerts, jobs, models, ramps, report, rollup, train
 from reclift.settings import Settings, load_settings
 from reclift.storage.tables import JobRun
 
@@ -124,6 +124,7 @@ def _do(runtime: wiring.Runtime, run: JobRun) -> str:
     if run.task == "report":
         rollup.roll_up(runtime.database)
         computed = report.refresh(runtime.database, arguments["experiment"], keep=runtime.settings.keep_reports)
+        _alert(runtime, arguments["experiment"], computed)
         return f"{arguments['experiment']}: {computed['decision']['call']}"
     raise jobs.JobError(f"there is no task {run.task!r}")
 
@@ -177,10 +178,15 @@ def _reports(runtime: wiring.Runtime) -> int:
                 with jobs.recorded(runtime.database, "report", {"experiment": experiment}) as note:
                     computed = report.refresh(runtime.database, experiment, keep=runtime.settings.keep_reports)
                     note(f"{experiment}: {computed['decision']['call']}")
+                _alert(runtime, experiment, computed)
             except Exception:
                 # It is on record as failed; one experiment's trouble must not cost the others their reports.
                 log.exception("report_failed", experiment=experiment)
     return len(due) if mine else 0
+
+
+def _alert(runtime: wiring.Runtime, experiment: str, computed: dict[str, Any]) -> None:
+    alerts.notify(runtime.database, experiment, computed, runtime.channels, public_url=runtime.settings.public_url)
 
 
 def _sweep(runtime: wiring.Runtime) -> int:

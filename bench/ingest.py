@@ -38,7 +38,7 @@ from reclift.storage.sinks.redis_stream import RedisStreamSink, waiting_in
 from tests.reclift_server import RecliftServer
 from tests.services import PostgresServer, RedisServer, wait_until
 
-BATCH, CLIENTS = 500, 2
+BATCH, CLIENTS = 500, 4
 BARS = {"production": 0.35, "embedded": 0.5}
 SECRET = "only-for-benchmarks" * 2
 COLUMNS = "event_id, type, unit_id, item_id, recommendation_id, value, at, client_at, received_at, properties"
@@ -50,8 +50,9 @@ def rows(count: int, mark: str) -> list[dict[str, Any]]:
     now = time.time_ns() // 1_000
     return [
         {
-            "event_id": f"{mark}-{draw.getrandbits(64):016x}", "type": "click", "unit_id": f"user-{draw.randrange(20_000)}",
-            "item_id": f"item-{draw.randrange(5_000)}", "recommendation_id": f"{draw.getrandbits(96):024x}",
+            "event_id": f"{mark}-{draw.getrandbits(64):016x}", "type": "click",
+            "unit_id": f"user-{draw.randrange(20_000)}", "item_id": f"item-{draw.randrange(5_000)}",
+            "recommendation_id": f"{draw.getrandbits(96):024x}",
             "value": 1.0, "at": now - n, "client_at": now - n, "received_at": now, "properties": {"device": "phone"},
         }
         for n in range(count)
@@ -183,7 +184,8 @@ def production(folder: Path, events: int, rounds: int, million: bool) -> float:
     redis.start()
     dsn, url = postgres.dsn("bench"), postgres.create_database("bench")
     settings = {
-        "DATA_DIR": str(folder), "SECRET_KEY": SECRET, "DATABASE_URL": url, "REDIS_URL": redis.url(), "LOG_LEVEL": "WARNING",
+        "DATA_DIR": str(folder), "SECRET_KEY": SECRET, "DATABASE_URL": url, "REDIS_URL": redis.url(),
+        "LOG_LEVEL": "WARNING",
     }  # fmt: skip
     given: Any = {name.lower(): value for name, value in settings.items()}
     here = wiring.build(load_settings(**given), queue=jobs.NullQueue())

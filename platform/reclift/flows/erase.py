@@ -12,6 +12,7 @@ from reclift.flows.configuration import take_turns
 from reclift.flows.dead_letters import Burying
 from reclift.flows.drain_stream import StreamDrain
 from reclift.storage.database import Database, rows_changed
+from reclift.storage.eventlog import SinkUnavailable
 from reclift.storage.persons import change_alone
 from reclift.storage.sinks.spool import SpoolSink
 from reclift.storage.tables import (
@@ -60,6 +61,8 @@ def erase(
     from reclift.storage.sinks.database import DatabaseSink
 
     spool.drain(Burying(database, DatabaseSink(database), "spool").append)
+    if spool.size():
+        raise SinkUnavailable("another process has facts on disk; it moves them within seconds")
     if stream is not None:
         stream.until_done(_STREAM_SECONDS)
     with database.write() as session:

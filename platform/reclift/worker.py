@@ -18,14 +18,14 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import evaluations, jobs, models, new_items, ramps, report, rollup, train
+from reclift.flows import evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
 from reclift.settings import Settings, load_settings
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
 ASKED_FOR = ("train", "report", "evaluate")
-SCHEDULED = ("rollup", "reports", "ramps", "training", "new_items", "sweep", "housekeeping")
+SCHEDULED = ("rollup", "reports", "ramps", "training", "new_items", "sweep", "housekeeping", "retention")
 
 PARENT = "RECLIFT_PARENT"
 """The variable by which a server tells its worker who it is."""
@@ -80,6 +80,7 @@ def make_app(settings: Settings) -> Celery:
         "new_items": 300.0,
         "sweep": 10.0,
         "housekeeping": 3600.0,
+        "retention": 6 * 3600.0,
     }
     app.conf.beat_schedule = {
         # A message that waited longer than a period is worthless: the next one does its work.
@@ -167,6 +168,7 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
         "new_items": lambda: _new_items(runtime),
         "sweep": lambda: _sweep(runtime),
         "housekeeping": lambda: jobs.housekeeping(runtime.database),
+        "retention": lambda: _retention(runtime),
     }
     return actions[name]()
 
@@ -213,6 +215,20 @@ def _sweep(runtime: wiring.Runtime) -> int:
     with runtime.database.write() as session:
         models.give_up_abandoned(session)
     return jobs.sweep(runtime.database, runtime.queue)
+
+
+def _retention(runtime: wiring.Runtime) -> int:
+    days = runtime.settings.keep_facts_days
+    if not days:
+        return 0
+    with jobs.only_one(runtime.database, "retention") as mine:
+        if not mine:
+            return 0
+        with jobs.recorded(runtime.database, "retention") as note:
+            rollup.roll_up(runtime.database)  # what is settled must be complete
+            gone = retention.drop_old(runtime.database, days)
+            note(f"{gone.events:,} events, {gone.impressions:,} impressions, {len(gone.settled)} experiments settled")
+    return gone.events + gone.impressions
 
 
 def _ramps(runtime: wiring.Runtime) -> int:

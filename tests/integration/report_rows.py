@@ -11,9 +11,17 @@ from sqlalchemy import insert
 
 from reclift.flows.clock import now_micros
 from reclift.storage.database import Database
-from reclift.storage.tables import ExperimentUnit, UnitDay, UnitTotal
+from reclift.storage.tables import ExperimentRow, ExperimentUnit, UnitDay, UnitTotal
 
 DAY = 86_400_000_000
+
+
+def differ(database: Database, key: str = "sim") -> None:
+    """Give each arm another strategy: an experiment whose arms all do the same is an A/A test."""
+    with database.write() as session:
+        row = session.query(ExperimentRow).filter_by(key=key).one()
+        for place, arm in enumerate(row.arms):
+            arm.strategy = f"none-{place}"
 
 
 def write_units(

@@ -16,7 +16,7 @@ from reclift.storage.database import Database
 from reclift.storage.migrate import migrate
 from reclift.storage.tables import ExperimentRow
 from tests.integration import report_world as world
-from tests.integration.report_rows import write_units
+from tests.integration.report_rows import differ, write_units
 
 REVENUE = {"primary": "revenue_per_user", "secondary": [], "guardrails": []}
 
@@ -130,6 +130,7 @@ def test_a_guardrail_without_a_margin_is_read_for_harm(database: Database) -> No
     with database.write() as session:
         metrics.create(session, definition, "test")
     set_up(database, placement="cart", metrics={"primary": "revenue_per_user", "guardrails": ["spent"]})
+    differ(database)
     random = np.random.default_rng(8)
     x = random.gamma(2.0, 3.0, 800)
     x[400:] *= 0.2

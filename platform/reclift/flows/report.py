@@ -9,17 +9,17 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
-from reclift.flows import report_parts, report_trust, rollup
+from reclift.flows import power, report_novelty, report_parts, report_trust, rollup
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
-from reclift.flows.errors import Conflict, Invalid, NotFound
+from reclift.flows.errors import Conflict, NotFound
 from reclift.flows.experiments import find
-from reclift.flows.report_read import Read, plan_of, planned_days, planned_shares, read_metrics, readings
-from reclift.stats.comparison import arm_summary
+from reclift.flows.report_read import Read, metric_view, plan_of, planned_days, planned_shares, read_metrics, readings
+from reclift.flows.report_segments import read_segments
 from reclift.stats.decision import Decision, decide
 from reclift.stats.plan import Plan
 from reclift.stats.srm import SrmResult, srm
-from reclift.storage.aggregates import ArmCount, Segment, arm_counts, data_until, first_exposure
+from reclift.storage.aggregates import ArmCount, arm_counts, data_until, first_exposure
 from reclift.storage.database import Database
 from reclift.storage.tables import ExperimentRow, ReportRow
 
@@ -39,6 +39,9 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
     decision = _decide(row, ratio, reads, plan)
     chosen = Analysis.from_dict(row.data.get("analysis"))
     waiting = rollup.waiting(session)
+    primary = next((read for read in reads if read.role == "primary"), None)
+    novelty = report_novelty.novelty(session, row, primary, until)
+    trust = report_trust.trust(session, row, counts, ratio, shares, reads, until, waiting)
     return {
         "experiment": row.key,
         "phase": row.phase,
@@ -49,7 +52,9 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "day": max(1, int(plan.days_run or 0) + 1) if units else 0,
         "planned_days": planned_days(row),
         "srm": ratio.to_dict(),
-        "trust": report_trust.trust(session, row, counts, ratio, shares, reads, until, waiting),
+        "trust": [*trust, *report_novelty.check(novelty)],
+        "novelty": novelty,
+        "power": power.during(session, row, primary, plan, planned_days(row)),
         "multi_arm_units": sum(count.several for count in counts.values()),
         "arms": [
             {
@@ -61,7 +66,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
             }
             for arm in row.arms
         ],
-        "metrics": [_metric_view(row, read) for read in reads],
+        "metrics": [metric_view(row, read) for read in reads],
         "decision": decision.to_dict(),
         "series": report_parts.series(
             session, row, [(read.metric, read.cap) for read in reads if read.role != "guardrail"]
@@ -74,39 +79,21 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
             "ratios": "delta method, the unit is the user",
             "adjustment": "Holm for the primary metric, Benjamini-Hochberg for secondary metrics, none for guardrails",
             "regime": plan.effective_regime,
+            "same_arms": same_arms(row),
             "analysis": chosen.to_dict(),
         },
     }
 
 
+def same_arms(row: ExperimentRow) -> bool:
+    """Whether it is an A/A test: all arms do the same. Of imported ones nobody knows what their arms did."""
+    ways = [(arm.strategy, arm.params, arm.model) for arm in row.arms]
+    return row.source != "imported" and all(way == ways[0] for way in ways)
+
+
 def _decide(row: ExperimentRow, ratio: SrmResult, reads: Sequence[Read], plan: Plan) -> Decision:
     level = Analysis.from_dict(row.data.get("analysis")).level
-    return decide(ratio, readings(reads), plan, alpha=1 - level)
-
-
-def _metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
-    metric = read.metric
-    return {
-        "metric": metric.key,
-        "name": metric.name,
-        "description": metric.description,
-        "role": read.role,
-        "kind": metric.statistic,
-        "format": metric.format,
-        "direction": metric.direction,
-        "window_hours": metric.window_hours,
-        "arms": [
-            {
-                "arm": arm.key,
-                "control": arm.control,
-                "total": read.sums[arm.key].x,
-                "denominator": read.sums[arm.key].y if metric.statistic == "ratio" else read.sums[arm.key].n,
-                **arm_summary(read.sums[arm.key], metric.statistic).to_dict(),
-            }
-            for arm in row.arms
-        ],
-        "comparisons": [comparison.to_dict() for comparison in read.comparisons],
-    }
+    return decide(ratio, readings(reads), plan, alpha=1 - level, same_arms=same_arms(row))
 
 
 def refresh(database: Database, key: str, *, keep: int = 50) -> dict[str, Any]:
@@ -151,34 +138,14 @@ def latest_or_now(database: Database, key: str, *, segment: str | None = None, k
         body = refresh(database, key, keep=keep)
     if segment is not None:
         with database.read() as session:
-            body = {**body, "segments": segments(session, row, segment)}
+            read = read_segments(session, row, segment)
+        body = {**body, "segments": read.values, "segment_test": read.test}
     return body
 
 
 def segments(session: Session, row: ExperimentRow, attribute: str, most: int = 10) -> list[dict[str, Any]]:
     """The primary metric by value of an attribute, the most frequent values first."""
-    # SQLite's JSON paths cannot quote a quote.
-    if not 1 <= len(attribute) <= 64 or '"' in attribute or not attribute.isprintable():
-        raise Invalid.of(
-            "segment", attribute, "must be an attribute's name of 1 to 64 printable characters without quotes"
-        )
-    result = []
-    from reclift.storage.aggregates import segment_values
-
-    for value, units in segment_values(session, row.key, row.phase, attribute, most):
-        part = Segment(attribute, value)
-        counts = {arm.key: ArmCount(0, 0, 0) for arm in row.arms}
-        counts |= {a: c for a, c in arm_counts(session, row.key, row.phase, part).items() if a in counts}
-        reads = read_metrics(session, row, counts, segment=part, only="primary")
-        result.append(
-            {
-                "attribute": attribute,
-                "value": value,
-                "units": units,
-                "metrics": [_metric_view(row, read) for read in reads],
-            }
-        )
-    return result
+    return read_segments(session, row, attribute, most).values
 
 
 def due(session: Session) -> list[str]:

@@ -17,15 +17,8 @@ from reclift.domain.analysis import Analysis
 from reclift.domain.metric import Metric
 from reclift.stats.comparison import compare
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import (
-    DayTable,
-    Past,
-    day_table,
-    latest_lists,
-    past_values,
-    positions,
-    unit_index,
-)
+from reclift.storage.aggregates import latest_lists, positions
+from reclift.storage.aggregates_days import DayTable, Past, day_table, past_values, unit_index
 from reclift.storage.tables import ExperimentRow, ItemRow
 
 LISTS = 5_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,7 @@ from reclift.domain.events import parse_time
 from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
-from reclift.stats.comparison import compare
+from reclift.stats.comparison import arm_summary, compare
 from reclift.stats.decision import MetricReading
 from reclift.stats.families import adjust_families
 from reclift.stats.group_sequential import latest_alpha, looks
@@ -88,6 +88,32 @@ def read_metrics(
         ]
         reads.append(Read(metric, role, cap, sums, comparisons))
     return _adjusted(reads)
+
+
+def metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
+    """A metric as the report shows it."""
+    metric = read.metric
+    return {
+        "metric": metric.key,
+        "name": metric.name,
+        "description": metric.description,
+        "role": read.role,
+        "kind": metric.statistic,
+        "format": metric.format,
+        "direction": metric.direction,
+        "window_hours": metric.window_hours,
+        "arms": [
+            {
+                "arm": arm.key,
+                "control": arm.control,
+                "total": read.sums[arm.key].x,
+                "denominator": read.sums[arm.key].y if metric.statistic == "ratio" else read.sums[arm.key].n,
+                **arm_summary(read.sums[arm.key], metric.statistic).to_dict(),
+            }
+            for arm in row.arms
+        ],
+        "comparisons": [comparison.to_dict() for comparison in read.comparisons],
+    }
 
 
 def readings(reads: Sequence[Read]) -> list[MetricReading]:

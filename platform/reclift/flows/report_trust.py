@@ -18,7 +18,8 @@ from reclift.stats.srm import THRESHOLD, SrmResult, srm
 from reclift.stats.srm_breakdown import srm_breakdown
 from reclift.stats.srm_sequential import sequential_srm
 from reclift.stats.words import p_words
-from reclift.storage.aggregates import ArmCount, arm_sums, attribute_counts, daily_counts, largest_units
+from reclift.storage.aggregates import ArmCount, arm_sums, attribute_counts, largest_units
+from reclift.storage.aggregates_days import daily_counts
 from reclift.storage.tables import ExperimentRow
 
 MULTI_ARM_LIMIT = 0.01

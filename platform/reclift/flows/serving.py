@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from reclift.domain.pseudonym import Pseudonyms
 from reclift.domain.rerank import to_diversity
 from reclift.flows import experiments, models
 from reclift.flows import groups as group_flow
@@ -38,8 +39,17 @@ _NEW_ALIASES = 1_000
 class Live:
     """Keeps the current snapshot and looks for newer configuration; without a database the last good one stays."""
 
-    def __init__(self, database: Database, registry: Registry, artifacts: Artifacts, *, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        artifacts: Artifacts,
+        *,
+        poll_seconds: float,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         """Nothing is loaded before `refresh` or `start`."""
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._database = database
         self._registry = registry
         self._artifacts = artifacts
@@ -194,7 +204,8 @@ class Live:
         return Serving(
             version=version,
             catalogue_version=0,
-            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version),
+            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version, self._pseudonyms),
+            pseudonyms=self._pseudonyms,
             placements=placements,
             arms=arms,
             described=described,

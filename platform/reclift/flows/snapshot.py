@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from reclift.domain.plan import Plan
+from reclift.domain.pseudonym import Pseudonyms
 from reclift.domain.rerank import Diversity
 from reclift.flows.serving_catalogue import Items
 from reclift.strategy import Strategy
@@ -54,6 +55,7 @@ class Serving:
         changed_at: when the configuration last changed.
         aliases, new_aliases: id -> canonical id; in two parts, so that a new one does not mean to copy them all.
         aliases_version: which aliases these are.
+        pseudonyms: hides user ids, where the settings ask for it.
         unusable: whether a model in use could not be loaded.
     """
 
@@ -72,6 +74,7 @@ class Serving:
     sticky: Mapping[str, int] = field(default_factory=dict)
     changed_at: datetime | None = None
     new_aliases: Mapping[str, str] = field(default_factory=dict)
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
     @property
     def describes(self) -> bool:
@@ -85,7 +88,8 @@ class Serving:
         return any(placement.explore > 0 for placement in self.placements.values())
 
     def canonical(self, user_id: str) -> str:
-        """The person behind an id."""
+        """The person behind an id, under the id by which everything of theirs is kept."""
+        user_id = self.pseudonyms(user_id)
         found = self.aliases.get(user_id)
         return found if found is not None else self.new_aliases.get(user_id, user_id)
 

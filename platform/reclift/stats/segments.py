@@ -12,6 +12,7 @@ from scipy import special
 from reclift.stats.comparison import Kind, compare
 from reclift.stats.multiple import adjust
 from reclift.stats.result import NO_REASONS, Code, Comparison, Reason
+from reclift.stats.sequential import DEFAULT_TUNING
 from reclift.stats.sums import Sums
 
 SCALES = ("lift", "difference")
@@ -52,6 +53,7 @@ def by_segment(
     arm: str = "treatment",
     control_arm: str = "control",
     cuped: bool = False,
+    sequential_tuning: int = DEFAULT_TUNING,
     higher_is_better: bool = True,
 ) -> SegmentReading:
     """Compares (control, treatment) within each segment and tests the interaction by Cochran's Q.
@@ -73,6 +75,7 @@ def by_segment(
             arm=arm,
             control_arm=control_arm,
             cuped=cuped,
+            sequential_tuning=sequential_tuning,
             higher_is_better=higher_is_better,
         )
         for name, (control, treatment) in segments.items()

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Float, case, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
 from reclift.stats.sums import Sums
-from reclift.storage.tables import ExperimentUnit, ImpressionRow, PositionTotal, UnitDay, UnitTotal
+from reclift.storage.tables import ExperimentUnit, ImpressionRow, PositionTotal, UnitTotal
 
 
 class ArmCount(NamedTuple):
@@ -30,7 +29,8 @@ class Segment(NamedTuple):
     value: str
 
 
-def _here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
+def here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
+    """Units of this experiment's phase."""
     return ExperimentUnit.experiment == experiment, ExperimentUnit.phase == phase
 
 
@@ -50,7 +50,7 @@ def arm_counts(session: Session, experiment: str, phase: int, segment: Segment |
             func.sum(case((alone, ExperimentUnit.impressions), else_=0)),
             func.sum(case((alone, 0), else_=1)),
         )
-        .where(*_here(experiment, phase), *_segment(segment))
+        .where(*here(experiment, phase), *_segment(segment))
         .group_by(ExperimentUnit.arm)
     )
     return {arm: ArmCount(int(units), int(impressions), int(several)) for arm, units, impressions, several in rows}
@@ -61,12 +61,19 @@ def segment_values(session: Session, experiment: str, phase: int, attribute: str
     value = ExperimentUnit.attributes[attribute].as_string()
     rows = session.execute(
         select(value, func.count())
-        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, value.is_not(None))
+        .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1, value.is_not(None))
         .group_by(value)
         .order_by(func.count().desc(), value)
         .limit(limit)
     )
     return [(str(name), int(count)) for name, count in rows]
+
+
+def segment_count(session: Session, experiment: str, phase: int, attribute: str) -> int:
+    """How many values an attribute has among the units."""
+    value = ExperimentUnit.attributes[attribute].as_string()
+    alone = (*here(experiment, phase), ExperimentUnit.arms_seen == 1)
+    return session.scalar(select(func.count(value.distinct())).where(*alone)) or 0
 
 
 def cap_value(session: Session, experiment: str, phase: int, metric: Metric, units: int) -> float | None:
@@ -76,7 +83,7 @@ def cap_value(session: Session, experiment: str, phase: int, metric: Metric, uni
     numbers = session.scalars(
         select(UnitTotal.numerator)
         .join(ExperimentUnit, _joined())
-        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric.key)
+        .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric.key)
     ).all()
     if not units:
         return metric.cap
@@ -121,7 +128,7 @@ def arm_sums(
         select(ExperimentUnit.arm, *(func.sum(column) for column in products.values()))
         .join(UnitTotal, _joined())
         .where(
-            *_here(experiment, phase),
+            *here(experiment, phase),
             *_segment(segment),
             ExperimentUnit.arms_seen == 1,
             *([ExperimentUnit.unit_id.not_in(without)] if without else []),
@@ -136,75 +143,6 @@ def arm_sums(
         else Sums(n=count.units, x=0.0, xx=0.0)
         for arm, count in units.items()
     }
-
-
-class DayTable(NamedTuple):
-    """What units added by day, as arrays: `unit` and `arm` are positions; `joined` is each unit's day of exposure."""
-
-    days: NDArray[np.int64]
-    unit: NDArray[np.int64]
-    numerator: NDArray[np.float64]
-    denominator: NDArray[np.float64]
-    arm_of_unit: NDArray[np.int64]
-    joined: NDArray[np.int64]
-
-
-def unit_index(session: Session, experiment: str, phase: int, arms: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-    """Unit -> (position, arm's position, day of exposure)."""
-    rows = session.execute(
-        select(ExperimentUnit.unit_id, ExperimentUnit.arm, ExperimentUnit.day).where(
-            *_here(experiment, phase), ExperimentUnit.arms_seen == 1, ExperimentUnit.arm.in_(arms)
-        )
-    )
-    places = {arm: place for place, arm in enumerate(arms)}
-    return {unit: (number, places[arm], day) for number, (unit, arm, day) in enumerate(rows)}
-
-
-def day_table(
-    session: Session, experiment: str, phase: int, metric: str, index: dict[str, tuple[int, int, int]]
-) -> DayTable:
-    """The metric's daily additions, in order of days."""
-    rows = session.execute(
-        select(UnitDay.day, UnitDay.unit_id, UnitDay.numerator, UnitDay.denominator)
-        .where(UnitDay.experiment == experiment, UnitDay.phase == phase, UnitDay.metric == metric)
-        .order_by(UnitDay.day)
-    )
-    kept = [(day, index[unit][0], num, den) for day, unit, num, den in rows if unit in index]
-    table = np.array(kept, dtype=np.float64).reshape(len(kept), 4)
-    people = np.array([(arm, day) for _, arm, day in index.values()], dtype=np.int64).reshape(len(index), 2)
-    return DayTable(
-        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], table[:, 3], people[:, 0], people[:, 1]
-    )
-
-
-class Past(NamedTuple):
-    """A metric of each unit before its exposure, by the unit's position."""
-
-    numerator: NDArray[np.float64]
-    denominator: NDArray[np.float64]
-
-
-def past_values(
-    session: Session,
-    experiment: str,
-    phase: int,
-    metric: str,
-    index: dict[str, tuple[int, int, int]],
-    cap: float | None,
-) -> Past:
-    """The metric's values before exposure, capped like those after it."""
-    past = Past(np.zeros(len(index)), np.zeros(len(index)))
-    rows = session.execute(
-        select(UnitTotal.unit_id, UnitTotal.pre_numerator, UnitTotal.pre_denominator).where(
-            UnitTotal.experiment == experiment, UnitTotal.phase == phase, UnitTotal.metric == metric
-        )
-    )
-    for unit, numerator, denominator in rows:
-        if unit in index:
-            place = index[unit][0]
-            past.numerator[place] = numerator if cap is None else min(numerator, cap)
-            past.denominator[place] = denominator
-    return past
 
 
 def positions(session: Session, experiment: str, phase: int) -> list[dict[str, Any]]:
@@ -222,7 +160,7 @@ def positions(session: Session, experiment: str, phase: int) -> list[dict[str, A
             & (PositionTotal.phase == ExperimentUnit.phase)
             & (PositionTotal.unit_id == ExperimentUnit.unit_id),
         )
-        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1)
+        .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1)
         .group_by(ExperimentUnit.arm, PositionTotal.position)
         .order_by(ExperimentUnit.arm, PositionTotal.position)
     )
@@ -241,25 +179,11 @@ def largest_units(session: Session, experiment: str, phase: int, metric: str) ->
     ranked = (
         select(ExperimentUnit.arm, ExperimentUnit.unit_id, rank.label("place"))
         .join(UnitTotal, _joined())
-        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric)
+        .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric)
         .subquery()
     )
     rows = session.execute(select(ranked.c.arm, ranked.c.unit_id).where(ranked.c.place == 1))
     return {str(arm): str(unit) for arm, unit in rows}
-
-
-def daily_counts(session: Session, experiment: str, phase: int, arms: Sequence[str]) -> dict[int, list[int]]:
-    """Day (since 1970, UTC) -> how many units each arm got on it, in the order of `arms`."""
-    rows = session.execute(
-        select(ExperimentUnit.day, ExperimentUnit.arm, func.count())
-        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1)
-        .group_by(ExperimentUnit.day, ExperimentUnit.arm)
-    )
-    result: dict[int, list[int]] = {}
-    for day, arm, count in rows:
-        if arm in arms:
-            result.setdefault(day, [0] * len(arms))[arms.index(arm)] = count
-    return result
 
 
 MOST_VALUES = 30
@@ -275,7 +199,7 @@ def attribute_counts(
     """
     rows = session.execute(
         select(ExperimentUnit.attributes, ExperimentUnit.arm, func.count())
-        .where(*_here(experiment, phase), ExperimentUnit.arms_seen == 1, ExperimentUnit.arm.in_(arms))
+        .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1, ExperimentUnit.arm.in_(arms))
         .group_by(ExperimentUnit.attributes, ExperimentUnit.arm)
     )
     found: dict[str, dict[str, list[int]]] = {}
@@ -305,7 +229,7 @@ def data_until(session: Session, experiment: str, phase: int) -> int | None:
     shown = session.scalar(
         select(func.max(ImpressionRow.at)).where(ImpressionRow.experiment == experiment, ImpressionRow.phase == phase)
     )
-    exposed = session.scalar(select(func.max(ExperimentUnit.exposed_at)).where(*_here(experiment, phase)))
+    exposed = session.scalar(select(func.max(ExperimentUnit.exposed_at)).where(*here(experiment, phase)))
     return max((at for at in (shown, exposed) if at is not None), default=None)
 
 
@@ -319,7 +243,7 @@ def units_between(session: Session, experiment: str, phase: int, edges: Sequence
         bounds.append(low & high)
     row = session.execute(
         select(*(func.sum(case((bound, 1), else_=0)) for bound in bounds)).where(
-            *_here(experiment, phase), ExperimentUnit.arms_seen == 1
+            *here(experiment, phase), ExperimentUnit.arms_seen == 1
         )
     ).one()
     return [int(count or 0) for count in row]
@@ -327,4 +251,4 @@ def units_between(session: Session, experiment: str, phase: int, edges: Sequence
 
 def first_exposure(session: Session, experiment: str, phase: int) -> int | None:
     """When the first unit was exposed, microseconds."""
-    return session.scalar(select(func.min(ExperimentUnit.exposed_at)).where(*_here(experiment, phase)))
+    return session.scalar(select(func.min(ExperimentUnit.exposed_at)).where(*here(experiment, phase)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, not_, select
 
-from reclift.flows import catalogue, evaluations, jobs, metrics, models, placements
+from reclift.flows import catalogue, evaluations, holdouts, jobs, metrics, models, placements
 from reclift.flows.clock import rfc3339
 from reclift.flows.offline_online import beside_online
 from reclift.storage.tables import EventRow, ExperimentRow, JobRun
@@ -86,7 +86,9 @@ class ShopPages(Backed):
         """Placements with what serves them now."""
         with self._read() as session:
             running = session.execute(
-                select(ExperimentRow.placement, ExperimentRow.key).where(ExperimentRow.status == "running")
+                select(ExperimentRow.placement, ExperimentRow.key).where(
+                    ExperimentRow.status == "running", ExperimentRow.kind != holdouts.KIND
+                )
             ).all()
             views = placements.all_placements(session)
         served = self._here.live.current.placements

@@ -13,7 +13,7 @@ from reclift.storage.tables.configuration import (
     Placement,
     SavedGroupRow,
 )
-from reclift.storage.tables.facts import DirtyUnit, EventRow, ExposureRow, ImpressionRow
+from reclift.storage.tables.facts import DeadLetter, DirtyUnit, EventRow, ExposureRow, ImpressionRow
 from reclift.storage.tables.results import (
     EvaluationRow,
     ExperimentUnit,
@@ -34,6 +34,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Configuration",
+    "DeadLetter",
     "DirtyUnit",
     "EvaluationRow",
     "EventRow",

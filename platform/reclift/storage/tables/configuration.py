@@ -44,6 +44,7 @@ class ExperimentRow(Base):
     """An experiment as stored. A holdout is one of kind `holdout`; a global one has no placement.
 
     `data` keeps what only people, reports and schedules read: `note`, `planned_days`, `ramp`, `phases`, …
+    `settled_at`: since then its raw facts may be gone, and its totals are final.
     """
 
     __tablename__ = "experiments"
@@ -71,6 +72,7 @@ class ExperimentRow(Base):
     updated_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
     arms: Mapped[list[ArmRow]] = relationship(
         back_populates="experiment", cascade="all, delete-orphan", order_by="ArmRow.position", lazy="selectin"
     )

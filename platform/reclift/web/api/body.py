@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -201,6 +202,20 @@ def query_whole(name: str, default: int, low: int, high: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 10 or not low <= int(text) <= high:
         raise bad_field(name, text, f"must be a whole number from {low} to {high}")
     return int(text)
+
+
+def query_number(name: str, default: float, low: float, high: float) -> float:
+    """A number of the query string."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text) if len(text) <= 40 else math.nan
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise bad_field(name, text, f"must be a number from {low:g} to {high:g}")
+    return value
 
 
 def query_text(name: str) -> str | None:

@@ -269,7 +269,7 @@ def add_alias(user_id: str) -> Response:
     user_id = identifier({"user_id": user_id}, "user_id")
     here = runtime()
     with here.database.write() as session:
-        added = catalogue.add_alias(session, user_id, alias)
+        added = catalogue.add_alias(session, here.pseudonyms(user_id), here.pseudonyms(alias))
     here.live.refresh()
     if added:
         here.sticky.renew(here.live.current.canonical(user_id))  # the alias may have met arms that are now theirs
@@ -284,8 +284,12 @@ def erase_user(user_id: str) -> Response:
 
     here = runtime()
     unit = here.live.current.canonical(identifier({"user_id": user_id}, "user_id"))
-    removed = erase(here.database, here.spool, unit)
-    here.histories.forget(unit)
-    here.shown.forget(unit)
-    here.sticky.forget(unit)
+
+    def forget(one: str) -> None:
+        here.histories.forget(one)
+        here.shown.forget(one)
+        here.sticky.forget(one)
+
+    removed = erase(here.database, here.spool, unit, stream=here.stream_drain(), forget=forget)
+    here.live.refresh()
     return answer({"user_id": user_id, "removed": removed})

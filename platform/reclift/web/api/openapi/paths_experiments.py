@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reclift.web.api.openapi.parts import Json, choice, in_path, in_query, key, operation, text
+from reclift.web.api.openapi.parts import Json, choice, in_path, in_query, key, number, operation, text, whole
 
 _EXPERIMENT = in_path("key", key("The experiment's key."))
 _GROUP = in_path("key", key("The group's key."))
@@ -169,6 +169,24 @@ REPORTS: dict[str, dict[str, Json]] = {
             refusals=[404, 503],
         )
     },
+}
+REPORTS["/api/v1/power"] = {
+    "get": operation(
+        "Plan how long an experiment takes",
+        "Units and days that a lift needs, and what is found in how many days, from the placement's own last 28 days.",
+        {200: ("The plan; `reasons` say what the past does not tell.", "Power")},
+        parameters=[
+            in_query("placement", key("Where."), required=True),
+            in_query("metric", key("The primary metric."), required=True),
+            in_query("arms", whole("The control and the others, equally large.", minimum=2, maximum=50, default=2)),
+            in_query("effect", number("Relative lift to find: 0.05 = 5 %.", minimum=0.0001, maximum=10, default=0.05)),
+            in_query("traffic", number("Share of units that come in.", minimum=0.0001, maximum=1, default=1)),
+            in_query("level", number("1 less the false positive rate.", minimum=0.5, maximum=0.999, default=0.95)),
+            in_query("power", number("Probability of finding it.", minimum=0.1, maximum=0.999, default=0.8)),
+            in_query("regime", choice("fixed: read once, at the end.", "fixed", "sequential")),
+        ],
+        refusals=[404, 422, 503],
+    )
 }
 REPORTS["/api/v1/experiments/{key}/report"]["get"]["responses"]["200"]["content"]["text/csv"] = {
     "schema": {"type": "string", "description": "A line for each metric and arm."}

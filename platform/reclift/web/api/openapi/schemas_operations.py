@@ -1,4 +1,4 @@
-"""Metrics, placements, strategies, models, jobs, keys and the audit log."""
+"""Metrics, placements, strategies, models, jobs, dead letters, keys and the audit log."""
 
 from __future__ import annotations
 
@@ -204,6 +204,25 @@ SCHEMAS: dict[str, Json] = {
             "message": text("In words."),
             "error": maybe(text("Why it failed.")),
         },
+    ),
+    "DeadLetter": obj(
+        "A fact, or a batch nobody can read, that cannot be written.",
+        {
+            "id": whole("Its number."),
+            "at": when("Given up."),
+            "source": text("Where it came from.", examples=["stream", "spool"]),
+            "reason": text("Why it cannot be written."),
+            "payload": text("What came; the first 10,000 characters."),
+            "bytes": whole("How large it is."),
+        },
+    ),
+    "DeadLetterList": obj(
+        "Dead letters, newest first.",
+        {"dead_letters": many(ref("DeadLetter"), "The newest."), "total": whole("How many there are.")},
+    ),
+    "DeadLetterReplayed": obj(
+        "It is in the tables.",
+        {"id": whole("The letter that is gone."), "accepted": whole("Facts that were new.")},
     ),
     "KeyRequest": closed(
         "A new API key.",

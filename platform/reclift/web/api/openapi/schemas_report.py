@@ -206,9 +206,129 @@ SCHEMAS: dict[str, Json] = {
                 ),
                 "With `?segment=`: the primary metric by value.",
             ),
+            "segment_test": _open(
+                "With `?segment=`: whether the lift differs between values, and how many were looked at.",
+                {
+                    "attribute": text("The attribute."),
+                    "looked_at": whole("Values read; p-values are corrected for them.", minimum=0),
+                    "not_looked_at": whole("Rarer values, not read.", minimum=0),
+                    "arms": many(
+                        _open(
+                            "One arm.",
+                            {
+                                "arm": text("The arm."),
+                                "p_value": maybe(number("Of the lift being the same for all values.", **_PROBABILITY)),
+                                "q": maybe(number("Cochran's statistic.", minimum=0)),
+                                "df": whole("Its degrees of freedom.", minimum=0),
+                                "scale": choice("What was compared.", "lift", "difference"),
+                            },
+                        ),
+                        "The interaction test of each arm.",
+                    ),
+                    "text": text("In words."),
+                },
+            ),
+            "power": maybe(
+                _open(
+                    "What the primary metric still needs, from the units so far (with CUPED's gain where it is used).",
+                    {
+                        "metric": text("Its key."),
+                        "effect": number("The lift to find; `stated`: as the experiment's smallest worth having."),
+                        "stated": flag("Whether the experiment names it."),
+                        "planned_days": maybe(whole("As planned at the start.")),
+                        "arms": many(
+                            _open(
+                                "One arm against the control.",
+                                {
+                                    "arm": text("The arm."),
+                                    "units": maybe(whole("Needed in both arms.")),
+                                    "days": maybe(whole("From the first day until they are in.")),
+                                    "effect_now": maybe(number("The lift that today's units find 4 times in 5.")),
+                                    "effect_at_end": maybe(number("The same at the planned end.")),
+                                    "reasons": _REASONS,
+                                },
+                            ),
+                            "Each arm but the control.",
+                        ),
+                    },
+                )
+            ),
+            "novelty": maybe(
+                _open(
+                    "The primary metric's lift by days since the unit's exposure.",
+                    {
+                        "metric": text("Its key."),
+                        "arms": many(
+                            _open(
+                                "One arm.",
+                                {
+                                    "arm": text("The arm."),
+                                    "days": many(anything("`day`, `units`, `lift`, `lift_ci`."), "By day."),
+                                    "trend": anything("`slope`, `p_value`, `shape`, `sentence`."),
+                                },
+                            ),
+                            "Each arm but the control.",
+                        ),
+                    },
+                )
+            ),
         },
         required=["experiment", "computed_at", "data_until", "srm", "arms", "metrics", "decision"],
         example=_EXAMPLE,
+    ),
+    "Power": _open(
+        "What an experiment needs, from the placement's past.",
+        {
+            "placement": text("Where."),
+            "metric": text("Of this metric."),
+            "arms": whole("With the control.", minimum=2),
+            "effect": number("Relative lift to find."),
+            "traffic": number("Share of units that come in."),
+            "level": number("1 less the false positive rate."),
+            "power": number("Probability of finding it."),
+            "regime": choice("How it will be read.", "fixed", "sequential"),
+            "history": _open(
+                "What it rests on.",
+                {
+                    "from": maybe(when("The first list in the period.")),
+                    "until": maybe(when("The newest list of the placement.")),
+                    "units": whole("Units that were shown something.", minimum=0),
+                    "units_read": whole("Of them, those whose facts were read.", minimum=0),
+                    "mean": maybe(number("The metric's level.")),
+                    "std_dev": maybe(number("Of a unit.")),
+                },
+            ),
+            "units": maybe(whole("Needed in all arms.", minimum=4)),
+            "units_per_arm": maybe(whole("Needed in each arm.", minimum=2)),
+            "days": maybe(whole("Until they are in.", minimum=1)),
+            "planned_days": maybe(whole("The same in whole weeks.", minimum=7)),
+            "by_days": many(anything("`days`, `units`, `effect`: the smallest lift that is found."), "By duration."),
+            "reasons": _REASONS,
+        },
+        example={
+            "placement": "home",
+            "metric": "ctr",
+            "arms": 2,
+            "effect": 0.05,
+            "traffic": 1.0,
+            "level": 0.95,
+            "power": 0.8,
+            "regime": "fixed",
+            "history": {
+                "from": "2026-04-03T08:00:00.000Z",
+                "until": "2026-05-01T07:59:58.000Z",
+                "units": 41200,
+                "units_read": 20000,
+                "mean": 0.031,
+                "std_dev": 0.12,
+            },
+            "units": 94014,
+            "units_per_arm": 47007,
+            "days": 41,
+            "planned_days": 42,
+            "by_days": [{"days": 7, "units": 15800, "effect": 0.122}],
+            "reasons": {},
+        },
     ),
     "Live": obj("The process answers.", {"status": choice("Always ok.", "ok")}, example={"status": "ok"}),
     "Ready": obj(
@@ -224,7 +344,18 @@ SCHEMAS: dict[str, Json] = {
                 },
             ),
             "spool_bytes": whole("Waiting on disk.", minimum=0),
+            "stream": obj(
+                "The Redis stream of events, where Redis is set.",
+                {
+                    "status": text("ok, or why it is not used."),
+                    "batches": whole("Waiting.", minimum=0),
+                    "bytes": whole("Waiting.", minimum=0),
+                    "lag_seconds": number("Age of the oldest that waits.", minimum=0),
+                },
+                required=["status"],
+            ),
         },
+        required=["status", "database", "plan", "spool_bytes"],
         example={
             "status": "ok",
             "database": "ok",

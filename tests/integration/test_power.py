@@ -1,0 +1,180 @@
+"""Planning from the placement's past: its numbers are those of the raw facts and of the textbook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reclift.domain.events import Facts
+from reclift.flows import experiments, power, report
+from reclift.flows.errors import NotFound
+from reclift.storage.database import Database
+from reclift.storage.facts import write_facts
+from reclift.storage.migrate import migrate
+from tests.integration import report_world as world
+from tests.integration.report_rows import differ, write_units
+from tests.integration.report_world import DAY, HOUR, T0
+from tests.platform_fixtures import Caller
+from tests.unit.storage.rows import event, impression
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    migrate(database)
+    world.set_up(database, metrics={"primary": "revenue_per_user"}, planned_days=14)
+    yield database
+    database.dispose()
+
+
+def write_past(database: Database, users: int = 500) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """20 days of facts; per user the clicks, lists and whether it bought since the first list."""
+    random = np.random.default_rng(1)
+    together = Facts()
+    clicks, lists, bought = np.zeros((3, users))
+    for number in range(users):
+        start = T0 + int(number / users * 20 * DAY)
+        for visit in range(1 + int(random.poisson(1.5))):
+            name, at = f"u{number}-{visit}", start + visit * HOUR
+            together.impressions.append(impression(name, f"u{number}", at))
+            lists[number] += 1
+            if random.random() < 0.2:
+                clicks[number] += 1
+                together.events.append(event(f"{name}-c", f"u{number}", at + 1_000, recommendation_id=name))
+        if random.random() < 0.1:
+            bought[number] = 1
+            together.events.append(event(f"u{number}-p", f"u{number}", start + 2_000, type="purchase", value=5.0))
+        if number % 50 == 0:
+            together.events.append(event(f"u{number}-q", f"u{number}", start - 10, type="purchase", value=5.0))
+            together.impressions.append(impression(f"u{number}-cart", f"u{number}", start, placement="cart"))
+    with database.connection() as connection:
+        write_facts(connection, together)
+    return clicks, lists, bought
+
+
+def ask(database: Database, metric: str, **more: Any) -> dict[str, Any]:
+    with database.read() as session:
+        return power.plan(session, "home", metric, power.Question(**more))
+
+
+def test_the_baseline_is_that_of_the_raw_facts(database: Database) -> None:
+    clicks, lists, bought = write_past(database)
+    ratio = clicks.sum() / lists.sum()
+    spread = ((clicks - ratio * lists) / lists.mean()).std(ddof=1)
+    found = ask(database, "ctr")
+    assert found["history"]["mean"] == pytest.approx(ratio)
+    assert found["history"]["std_dev"] == pytest.approx(spread)
+    assert (found["history"]["units"], found["history"]["units_read"]) == (500, 500)
+    share = bought.mean()
+    found = ask(database, "conversion", effect=0.1)
+    assert found["history"]["mean"] == pytest.approx(share)
+    # the textbook's formula for two equal arms, with the normal quantiles of 97.5 % and 80 %
+    per_arm = 2 * (1.959964 + 0.841621) ** 2 * (1 - share) / share / 0.1**2
+    assert found["units_per_arm"] == pytest.approx(per_arm, rel=0.005)
+    assert found["units"] == 2 * found["units_per_arm"]
+
+
+def test_days_come_from_how_many_new_units_came(database: Database) -> None:
+    write_past(database)
+    found = ask(database, "ctr", effect=0.5)
+    assert found["days"] == pytest.approx(found["units"] / 25, abs=2)  # 500 in 20 days
+    assert found["planned_days"] % 7 == 0
+    assert 0 <= found["planned_days"] - found["days"] < 7
+    half = ask(database, "ctr", effect=0.5, traffic=0.5)
+    assert half["units"] == found["units"]
+    assert half["days"] == pytest.approx(2 * found["days"], abs=3)
+
+
+def test_longer_finds_less_and_more_arms_or_looking_early_needs_more(database: Database) -> None:
+    write_past(database)
+    found = ask(database, "ctr")
+    effects = [one["effect"] for one in found["by_days"]]
+    assert [one["days"] for one in found["by_days"]] == [7, 14, 21, 28]
+    assert effects == sorted(effects, reverse=True)
+    at_28 = ask(database, "ctr", effect=effects[-1])
+    assert at_28["units"] == pytest.approx(found["by_days"][-1]["units"], rel=0.02)
+    assert ask(database, "ctr", arms=3)["units_per_arm"] > found["units_per_arm"]
+    assert ask(database, "ctr", regime="sequential")["units"] > found["units"]
+
+
+def test_a_large_past_is_sampled_and_arrivals_are_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_past(database)
+    whole = ask(database, "ctr")
+    monkeypatch.setattr(power, "MOST_UNITS", 250)
+    part = ask(database, "ctr")
+    assert (part["history"]["units"], part["history"]["units_read"]) == (500, 250)
+    assert part["history"]["mean"] == pytest.approx(whole["history"]["mean"], rel=0.25)
+    assert part == ask(database, "ctr")
+
+
+def test_without_a_past_or_with_a_metric_that_never_happened_there_is_a_reason(database: Database) -> None:
+    empty = ask(database, "ctr")
+    assert (empty["units"], empty["days"], empty["by_days"]) == (None, None, [])
+    assert empty["reasons"]["units"]["text"]
+    write_past(database, 60)
+    never = ask(database, "add_to_cart")
+    assert never["units"] is None
+    assert never["reasons"]["units"]["code"]
+    with pytest.raises(NotFound, match="metric 'nope'"):
+        ask(database, "nope")
+    with database.read() as session, pytest.raises(NotFound, match="placement 'nope'"):
+        power.plan(session, "nope", "ctr", power.Question())
+
+
+def simulate(database: Database, *, cuped: bool) -> dict[str, Any]:
+    random = np.random.default_rng(2)
+    n = 2_000
+    u = random.normal(size=n)
+    x = 10.0 + 2.0 * (0.8 * u + 0.6 * random.normal(size=n))
+    with database.write() as session:
+        row = experiments.find(session, "sim")
+        row.data = {**row.data, "analysis": {"cuped": cuped, "minimum_effect": 0.01}}
+    write_units(
+        database, ["control", "new"] * (n // 2), metrics={"revenue_per_user": {"x": x, "u": 10 + u}},
+        days_ago=[number % 10 for number in range(n)],
+    )  # fmt: skip
+    differ(database)
+    with database.read() as session:
+        found: dict[str, Any] = report.compute(session, experiments.find(session, "sim"))["power"]
+    return found
+
+
+def test_during_the_run_it_is_estimated_again_from_the_units_so_far(database: Database) -> None:
+    found = simulate(database, cuped=False)
+    (arm,) = found["arms"]
+    assert (found["effect"], found["stated"], found["planned_days"]) == (0.01, True, 14)
+    per_arm = 2 * (1.959964 + 0.841621) ** 2 * 2.0**2 / 0.1**2
+    assert arm["units"] == pytest.approx(2 * per_arm, rel=0.1)
+    assert arm["days"] == pytest.approx(arm["units"] / 200, abs=2)  # 2,000 in ten days
+    assert arm["effect_now"] == pytest.approx((1.959964 + 0.841621) * 2.0 * np.sqrt(4 / 2_000) / 10, rel=0.05)
+    assert arm["effect_at_end"] == pytest.approx(arm["effect_now"] * np.sqrt(10 / 14), rel=0.02)
+
+
+def test_cuped_needs_as_many_fewer_units_as_variance_goes(database: Database) -> None:
+    (arm,) = simulate(database, cuped=True)["arms"]
+    per_arm = 2 * (1.959964 + 0.841621) ** 2 * 2.0**2 * (1 - 0.64) / 0.1**2
+    assert arm["units"] == pytest.approx(2 * per_arm, rel=0.1)
+
+
+def test_an_experiment_without_units_says_so(database: Database) -> None:
+    with database.read() as session:
+        (arm,) = report.compute(session, experiments.find(session, "sim"))["power"]["arms"]
+    assert arm["units"] is None
+    assert arm["reasons"]["units"]["text"]
+
+
+def test_over_the_api(read: Caller) -> None:
+    found = read.ok("GET", "/api/v1/power?placement=home&metric=ctr&arms=3&effect=0.1&traffic=0.5")
+    assert (found["arms"], found["effect"], found["traffic"], found["units"]) == (3, 0.1, 0.5, None)
+    for query, field in (
+        ("metric=ctr", "placement"), ("placement=home", "metric"), ("placement=home&metric=ctr&arms=1", "arms"),
+        ("placement=home&metric=ctr&effect=0", "effect"), ("placement=home&metric=ctr&effect=nan", "effect"),
+        ("placement=home&metric=ctr&traffic=2", "traffic"), ("placement=home&metric=ctr&regime=x", "regime"),
+        ("placement=home&metric=ctr&power=1", "power"), ("placement=home&metric=ctr&level=x", "level"),
+    ):  # fmt: skip
+        assert field in str(read.refused("GET", f"/api/v1/power?{query}", status=422)["errors"])
+    read.refused("GET", "/api/v1/power?placement=nope&metric=ctr", status=404)

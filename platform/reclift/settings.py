@@ -99,6 +99,21 @@ class Settings(BaseSettings):
         "totals and reports stay. 0: kept for good.",
     )
     keep_reports: int = Field(50, ge=1, description="Computed reports kept for each experiment and phase.")
+    alert_webhook_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Alerts (split off, guardrail harmed, result, no data) are POSTed here as JSON. Empty: not.",
+    )
+    alert_mail_to: list[str] = Field([], description="Addresses that alerts are mailed to. JSON. Empty: not mailed.")
+    alert_mail_from: str = Field("reclift@localhost", description="Sender of these mails.")
+    smtp_host: str = Field("localhost", description="Server that takes them.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    smtp_security: Literal["none", "starttls", "tls"] = Field("starttls", description="How the connection is secured.")
+    smtp_user: str = Field("", description="User at this server. Empty: no sign-in.")
+    smtp_password: str = Field("", repr=False, description="Its password.")
+    public_url: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Where people reach Reclift, for links in alerts."
+    )
     session_hours: float = Field(12.0, gt=0, description="How long a sign-in lasts without activity.")
     secure_cookies: bool = Field(
         default=False, description="Send session cookies over HTTPS only. Switch on behind a TLS proxy."

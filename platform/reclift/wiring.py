@@ -13,6 +13,7 @@ from redis import Redis
 
 from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import jobs
+from reclift.flows.alert_channels import Channel, Mail, Webhook
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.dead_letters import Burying
 from reclift.flows.drain_stream import StreamDrain
@@ -107,6 +108,7 @@ class Runtime:
     recommender: Recommender
     ingest: Ingest
     guard: Guard
+    channels: tuple[Channel, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -207,7 +209,28 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         recommender=Recommender(histories, sticky, event_log, guard, shown),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
+        channels=channels(settings),
     )
+
+
+def channels(settings: Settings) -> tuple[Channel, ...]:
+    """The ways out that alerts have; none without the settings for them."""
+    ways: list[Channel] = []
+    if settings.alert_webhook_url:
+        ways.append(Webhook(settings.alert_webhook_url))
+    if settings.alert_mail_to:
+        ways.append(
+            Mail(
+                host=settings.smtp_host,
+                port=settings.smtp_port,
+                security=settings.smtp_security,
+                user=settings.smtp_user,
+                password=settings.smtp_password,
+                sender=settings.alert_mail_from,
+                to=tuple(settings.alert_mail_to),
+            )
+        )
+    return tuple(ways)
 
 
 def configure_logging(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
+from reclift.flows import alerts, evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
 from reclift.settings import Settings, load_settings
 from reclift.storage.tables import JobRun
 
@@ -130,6 +130,7 @@ def _do(runtime: wiring.Runtime, run: JobRun) -> str:
     if run.task == "report":
         rollup.roll_up(runtime.database)
         computed = report.refresh(runtime.database, arguments["experiment"], keep=runtime.settings.keep_reports)
+        _alert(runtime, arguments["experiment"], computed)
         return f"{arguments['experiment']}: {computed['decision']['call']}"
     if run.task == "evaluate":
         data = train.load_dataset(runtime.database, runtime.settings.event_weights)
@@ -197,6 +198,7 @@ def _reports(runtime: wiring.Runtime) -> int:
                 with jobs.recorded(runtime.database, "report", {"experiment": experiment}) as note:
                     computed = report.refresh(runtime.database, experiment, keep=runtime.settings.keep_reports)
                     note(f"{experiment}: {computed['decision']['call']}")
+                _alert(runtime, experiment, computed)
             except Exception:
                 # It is on record as failed; one experiment's trouble must not cost the others their reports.
                 log.exception("report_failed", experiment=experiment)
@@ -209,6 +211,10 @@ def _new_items(runtime: wiring.Runtime) -> int:
             return 0
     with jobs.only_one(runtime.database, "new_items") as mine:
         return new_items.find(runtime.database) if mine else 0
+
+
+def _alert(runtime: wiring.Runtime, experiment: str, computed: dict[str, Any]) -> None:
+    alerts.notify(runtime.database, experiment, computed, runtime.channels, public_url=runtime.settings.public_url)
 
 
 def _sweep(runtime: wiring.Runtime) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
-from reclift.flows import power, report_novelty, report_parts, report_trust, rollup
+from reclift.flows import alerts, power, report_novelty, report_parts, report_trust, rollup
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
 from reclift.flows.errors import Conflict, NotFound
@@ -42,6 +42,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
     primary = next((read for read in reads if read.role == "primary"), None)
     novelty = report_novelty.novelty(session, row, primary, until)
     trust = report_trust.trust(session, row, counts, ratio, shares, reads, until, waiting)
+    told = alerts.found(trust, reads, alpha=1 - chosen.level, same_arms=same_arms(row))
     return {
         "experiment": row.key,
         "phase": row.phase,
@@ -53,6 +54,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "planned_days": planned_days(row),
         "srm": ratio.to_dict(),
         "trust": [*trust, *report_novelty.check(novelty)],
+        "alerts": [alert.to_dict() for alert in told],
         "novelty": novelty,
         "power": power.during(session, row, primary, plan, planned_days(row)),
         "multi_arm_units": sum(count.several for count in counts.values()),

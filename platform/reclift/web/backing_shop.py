@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import and_, func, not_, select
 
-from reclift.flows import catalogue, holdouts, jobs, metrics, models, placements
+from reclift.flows import catalogue, evaluations, holdouts, jobs, metrics, models, placements
 from reclift.flows.clock import rfc3339
+from reclift.flows.offline_online import beside_online
 from reclift.storage.tables import EventRow, ExperimentRow, JobRun
 from reclift.strategy import StrategyError
 from reclift.web.backing_base import Backed
@@ -60,6 +61,16 @@ class ShopPages(Backed):
             raise Invalid([Problem(field="params", value=dict(params), rule=str(error))]) from error
         with self._write() as session:
             jobs.request(session, self._here.queue, "train", {"strategy": strategy, "params": full}, actor.email)
+
+    def offline(self) -> JSON | None:
+        """The newest offline results beside online lifts."""
+        with self._read() as session:
+            return next(iter(beside_online(session, self._here.registry)), None)
+
+    def evaluate(self, actor: Person) -> None:
+        """Ask the worker to evaluate what is in use."""
+        with self._write() as session:
+            evaluations.request(session, self._here.queue, self._here.registry, {}, actor.email)
 
     def activate(self, model_id: str, actor: Person) -> JSON:
         """Let a model answer from now on."""

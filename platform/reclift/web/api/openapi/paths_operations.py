@@ -79,6 +79,23 @@ OPERATIONS: dict[str, dict[str, Json]] = {
             refusals=[404, 409, 503],
         )
     },
+    "/api/v1/evaluations": {
+        "get": operation(
+            "Read offline results",
+            "Newest first. Each strategy has the online lifts of the arms that show it with the same parameters, and "
+            "what offline said of the same two.",
+            {200: ("Results.", "EvaluationList")},
+            parameters=[in_query("limit", whole("How many.", minimum=1, maximum=20, default=1))],
+            refusals=[422, 503],
+        ),
+        "post": operation(
+            "Evaluate strategies offline",
+            "Asks the worker: strategies are fitted on the past and asked for what people chose later.",
+            {202: ("Asked for.", "Job")},
+            body="EvaluationRequest",
+            refusals=[503],
+        ),
+    },
     "/api/v1/jobs": {
         "get": operation(
             "List jobs",

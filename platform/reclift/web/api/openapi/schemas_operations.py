@@ -14,6 +14,7 @@ from reclift.web.api.openapi.parts import (
     maybe,
     number,
     obj,
+    pair,
     ref,
     text,
     when,
@@ -128,6 +129,65 @@ SCHEMAS: dict[str, Json] = {
             "error": maybe(text("Why it is not ready, or does not answer.")),
         },
     ),
+    "EvaluationRequest": closed(
+        "What to evaluate.",
+        {
+            "strategies": maybe(many({"type": "string"}, "With their defaults; none: everything that is in use.")),
+            "split": maybe(
+                choice(
+                    "Find the last fifth of time, or what each user chose last.",
+                    *("temporal", "leave-last-out"),
+                    default="temporal",
+                )
+            ),
+            "fallback": maybe(text("The strategy that fills short lists.")),
+        },
+        example={"strategies": ["popularity", "item_cf"], "split": "temporal"},
+    ),
+    "EvaluationResult": obj(
+        "One strategy.",
+        {
+            "name": text("In this table."),
+            "strategy": text("Its key."),
+            "params": anything("All parameters."),
+            "metrics": anything("Length of list -> metric -> `value`, `interval`, `users`, `reason`."),
+            "by_history": many(anything("`history`: first and last length."), "The primary metric by length."),
+            "fit_seconds": number("Training took."),
+            "answer_ms": number("An answer took, on average."),
+            "own_share": number("Share of the places that it filled itself.", minimum=0, maximum=1),
+            "online": many(
+                obj(
+                    "An arm that shows it.",
+                    {
+                        "experiment": key("The experiment."),
+                        "arm": key("The arm."),
+                        "metric": text("The primary metric."),
+                        "against": text("The control's strategy."),
+                        "lift": number("Relative."),
+                        "lift_ci": pair("Its interval."),
+                        "offline_lift": maybe(number("The same of the primary offline metric; null: not known.")),
+                    },
+                ),
+                "Online lifts.",
+            ),
+        },
+    ),
+    "Evaluation": obj(
+        "An offline evaluation.",
+        {
+            "id": whole("Its number."),
+            "computed_at": when("Computed."),
+            "split": anything("What was learnt from, and what was to be found."),
+            "primary": text("The metric that is compared."),
+            "primary_k": whole("At this length of list.", minimum=1),
+            "level": number("Of the intervals."),
+            "methods": anything("How intervals and p-values were computed."),
+            "fallback": maybe(text("What filled short lists.")),
+            "results": many(ref("EvaluationResult"), "By strategy."),
+            "comparisons": many(anything("`second` minus `first`."), "Every pair of strategies."),
+        },
+    ),
+    "EvaluationList": listing("evaluations", "Evaluation", "Newest first."),
     "Job": obj(
         "Work for the worker.",
         {

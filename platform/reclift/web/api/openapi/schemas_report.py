@@ -228,6 +228,17 @@ SCHEMAS: dict[str, Json] = {
                     "text": text("In words."),
                 },
             ),
+            "alerts": many(
+                _open(
+                    "Something to look at, by a rule that holds under any number of looks.",
+                    {
+                        "kind": choice("Which.", "sample_ratio", "guardrail", "significance", "stale"),
+                        "subject": text("A metric and an arm; empty: the whole experiment."),
+                        "text": text("In words."),
+                    },
+                ),
+                "What people are told, where a webhook or mail is set up.",
+            ),
             "power": maybe(
                 _open(
                     "What the primary metric still needs, from the units so far (with CUPED's gain where it is used).",

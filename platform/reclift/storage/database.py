@@ -49,7 +49,9 @@ class Database:
             options["max_overflow"] = 20
             options["pool_pre_ping"] = True
             options["pool_timeout"] = 5
-            options["connect_args"] = {"connect_timeout": 3, "application_name": "reclift"}
+            # A host that is cut off says nothing: without these a thread would wait for it for minutes.
+            alive = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 5_000}
+            options["connect_args"] = {"connect_timeout": 3, "application_name": "reclift", **alive}
         self.engine: Engine = create_engine(parsed, **options)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)

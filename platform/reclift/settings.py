@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         0.5,
         ge=0,
         le=1,
-        description="A new model starts to answer only with this share of the active one's nDCG; 0: whatever it has.",
+        description="A new model starts to answer only with this share of the active one's hit rate; 0: any.",
     )
     keep_models: int = Field(5, ge=1, description="Versions kept for each strategy and parameters; older are removed.")
     keep_facts_days: int = Field(

@@ -23,7 +23,7 @@ FEWEST_USERS = 20
 MOST_INTERACTIONS = 200_000
 """Only the latest so many are looked at, so that measuring costs less than training."""
 UNLIKELY = 0.001
-"""A model that finds so little that chance would find as little this rarely is worse than chance."""
+"""A model is below a hit rate when one that has it would find as little as rarely as this."""
 
 
 def measure(
@@ -96,7 +96,9 @@ def below_floor(found: Mapping[str, Any], active: Mapping[str, Any] | None, *, f
     Args:
         found: its metrics; with none of them there is nothing to hold against it.
         active: those of the model that it would replace, if there is one.
-        floor: the share of the active model's nDCG that it must reach; 0 compares with nothing.
+        floor: the share of the active model's hit rate that it must reach; 0 compares with nothing.
+
+    Both are tests of its hits against a binomial, at `UNLIKELY`: a few hits more or less by luck hold nothing back.
     """
     if "users" not in found or floor <= 0:
         return None
@@ -105,9 +107,9 @@ def below_floor(found: Mapping[str, Any], active: Mapping[str, Any] | None, *, f
     users, rate, chance = int(found["users"]), found[f"hit_rate@{K}"], found[f"chance hit_rate@{K}"]
     if chance < 1 and binom.cdf(round(rate * users), users, chance) < UNLIKELY:
         return f"it is worse than chance: hit_rate@{K} is {rate:.4f}, and {chance:.4f} for lists drawn at random"
-    name = f"ndcg@{K}"
-    if active and active.get(name) is not None and found[name] < floor * active[name]:
-        return f"{name} is {found[name]:.4f}, below {floor:g} times the {active[name]:.4f} of the active model"
+    before = (active or {}).get(f"hit_rate@{K}")
+    if before is not None and binom.cdf(round(rate * users), users, floor * before) < UNLIKELY:
+        return f"hit_rate@{K} is {rate:.4f}, below {floor:g} times the {before:.4f} of the active model"
     return None
 
 

@@ -105,8 +105,10 @@ def test_the_floor() -> None:
     assert "worse than chance" in str(below(_found(0.0, 0.0), None, floor=0.5))
     assert below(_found(0.0, 0.0, users=30), None, floor=0.5) is None  # chance would often find nothing there, too
     assert below(_found(0.05, 0.02), None, floor=0.5) is None
-    assert "below 0.5 times the 0.3000" in str(below(_found(0.2, 0.1), _found(0.5, 0.3), floor=0.5))
-    assert below(_found(0.2, 0.16), _found(0.5, 0.3), floor=0.5) is None
+    assert "below 0.5 times the 0.6000" in str(below(_found(0.2, 0.1), _found(0.6, 0.3), floor=0.5))
+    assert below(_found(0.2, 0.1), _found(0.6, 0.3), floor=0.3) is None
+    assert below(_found(0.2, 0.1, users=30), _found(0.6, 0.3), floor=0.5) is None  # too few to be sure
+    assert below(_found(0.05, 0.01), _found(0.1, 0.05), floor=0.5) is None
     assert below(_found(0.0, 0.0), _found(0.5, 0.3), floor=0.0) is None
     assert below({"reason": "too few"}, _found(0.5, 0.3), floor=0.5) is None
 

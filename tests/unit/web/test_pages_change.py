@@ -211,6 +211,18 @@ def test_offline_results_stand_beside_online_lifts_and_are_asked_for(manager, vi
     assert viewer.send("/app/strategies/evaluate").status_code == 403
 
 
+def test_a_placement_says_what_shapes_its_lists(viewer, platform):
+    page = viewer.get("/app/placements").text
+    assert "new items" not in page
+    assert "lists are varied" not in page
+    shaped = {"seen": "shown", "explore": 0.2, "rerank": {"balance": 0.3, "category_cap": 3}}
+    platform.shop["placements"][0].update(shaped)
+    page = viewer.get("/app/placements").text
+    assert "bought or shown lately" in page
+    assert "20 % of the slots for new items" in page
+    assert "lists are varied, 3 of a category at most" in page
+
+
 def test_a_model_is_rolled_back(manager, platform):
     assert "Roll back to this" in manager.get("/app/strategies").text
     assert "item_cf@6 is served" in manager.send("/app/models/item_cf@6/activate").text

@@ -222,7 +222,8 @@ class Pages(Protocol):
     def placements(self) -> list[JSON]:
         """`{"key", "name", "strategy", "fallback": [strategy], "seen", "model", "experiments": [key]}`.
 
-        `seen` says what a user is not shown again; `model` serves the default strategy now, like `item_cf@7`.
+        `seen` says what a user is not shown again; `explore` and `rerank` are as the API has them.
+        `model` serves the default strategy now, like `item_cf@7`.
         """
         ...
 

@@ -150,6 +150,12 @@ class FakePages(FakeTraffic):
     def train(self, strategy: str, params: Mapping[str, Any], actor: Person) -> None:
         self.calls.append(("train", strategy, dict(params), actor.email))
 
+    def offline(self) -> JSON | None:
+        return self.shop["offline"][0] if self.shop["offline"] else None
+
+    def evaluate(self, actor: Person) -> None:
+        self.calls.append(("evaluate", actor.email))
+
     def activate(self, model_id: str, actor: Person) -> JSON:
         model = next((m for m in self.shop["models"] if m["id"] == model_id), None)
         if model is None:

@@ -46,6 +46,15 @@ def _model(strategy: str, version: int, active: bool, days: float, **more: Any) 
     }  # fmt: skip
 
 
+def _offline(name: str, ndcg: float, **more: Any) -> dict[str, Any]:
+    def found(value: float) -> dict[str, Any]:
+        return {"value": value, "interval": [value * 0.9, value * 1.1], "users": 900, "reason": None}
+
+    metrics = {"ndcg": found(ndcg), "hit_rate": found(ndcg * 2), "coverage": found(0.4)}
+    return {"name": name, "strategy": name, "params": {}, "metrics": {"10": metrics}, "by_history": [],
+            "fit_seconds": 1.0, "answer_ms": 0.4, "own_share": 1.0, "online": [], **more}  # fmt: skip
+
+
 def shop(empty: bool = False) -> dict[str, list[Any]]:
     """Everything of the shop that the fake changes in place."""
     strategies = [
@@ -58,7 +67,7 @@ def shop(empty: bool = False) -> dict[str, list[Any]]:
     ]  # fmt: skip
     if empty:
         return {"strategies": strategies, "models": [], "placements": [], "items": [], "events": [], "jobs": [],
-                "keys": []}  # fmt: skip
+                "keys": [], "offline": []}  # fmt: skip
     titles = ["Linen shirt", "Wool scarf", "Canvas bag", "Rain jacket", "Enamel mug", "Tea towel", "Paper lantern"]
     items = [
         {"item_id": f"i{n}", "title": f"{titles[n % 7]} {n}", "description": "",
@@ -94,6 +103,15 @@ def shop(empty: bool = False) -> dict[str, list[Any]]:
             {"key": "cart", "name": "Cart", "strategy": "popularity", "fallback": ["random"], "seen": "bought",
              "model": "popularity@3", "experiments": ["cart-addons"]},
         ],
+        "offline": [{
+            "id": 1, "computed_at": _ago(hours=3), "split": {"kind": "temporal"}, "primary": "ndcg", "primary_k": 10,
+            "level": 0.95, "methods": {}, "fallback": None, "comparisons": [],
+            "results": [
+                _offline("popularity", 0.2),
+                _offline("item_cf", 0.25, online=[
+                    {"experiment": "home-recs", "arm": "item-cf", "metric": "ctr", "against": "popularity",
+                     "lift": 0.123, "lift_ci": [0.01, 0.231], "offline_lift": 0.25}]),
+            ]}],
         "items": items, "events": events, "jobs": jobs,
         "keys": [{"id": "1", "name": "web shop", "prefix": "rk_1ab", "scopes": ["serve", "events"],
                   "created_by": "mia@shop.example", "created_at": _ago(days=20), "revoked_at": None},

@@ -82,6 +82,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_configuration")),
     )
     op.create_table(
+        "dead_letters",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("unit_id", sa.String(length=200), nullable=True),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_dead_letters_unit_id", "dead_letters", ["unit_id"], unique=False)
+
+    op.create_table(
         "dirty_units",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("unit_id", sa.String(length=200), nullable=False),
@@ -243,6 +256,12 @@ def upgrade() -> None:
     op.create_index("ix_models_strategy_fingerprint", "models", ["strategy", "fingerprint"], unique=False)
 
     op.create_table(
+        "new_items",
+        sa.Column("item_id", sa.String(length=200), nullable=False),
+        sa.Column("met", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("item_id", name=op.f("pk_new_items")),
+    )
+    op.create_table(
         "placements",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -346,6 +365,7 @@ def upgrade() -> None:
         sa.Column("updated_at", Time, nullable=False),
         sa.Column("started_at", Time, nullable=True),
         sa.Column("stopped_at", Time, nullable=True),
+        sa.Column("settled_at", Time, nullable=True),
         sa.CheckConstraint(
             "status IN ('draft', 'running', 'paused', 'stopped', 'archived')", name=op.f("ck_experiments_status_known")
         ),
@@ -368,6 +388,7 @@ def upgrade() -> None:
         sa.Column("weight", sa.Double(), nullable=False),
         sa.Column("control", sa.Boolean(), nullable=False),
         sa.Column("model", sa.Integer(), nullable=True),
+        sa.Column("rerank", Json, nullable=True),
         sa.CheckConstraint("weight > 0", name=op.f("ck_arms_weight_positive")),
         sa.ForeignKeyConstraint(
             ["experiment_id"], ["experiments.id"], name=op.f("fk_arms_experiment_id"), ondelete="CASCADE"
@@ -398,6 +419,7 @@ def downgrade() -> None:
     op.drop_table("reports")
     op.drop_table("profiles")
     op.drop_table("placements")
+    op.drop_table("new_items")
     op.drop_index("ix_models_strategy_fingerprint", table_name="models")
 
     op.drop_table("models")
@@ -428,6 +450,9 @@ def downgrade() -> None:
     op.drop_index("ix_dirty_units_unit_id", table_name="dirty_units")
 
     op.drop_table("dirty_units")
+    op.drop_index("ix_dead_letters_unit_id", table_name="dead_letters")
+
+    op.drop_table("dead_letters")
     op.drop_table("configuration")
     op.drop_index("ix_audit_kind_subject", table_name="audit")
 

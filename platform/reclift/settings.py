@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     secret_key: str = Field(
         "", description="Signs sessions and preview links. Empty: made once and kept in the data folder."
     )
+    pseudonym_key: str = Field(
+        "",
+        pattern=r"^$|^.{16,}$",
+        description="Keep user ids only as a hash with this key (at least 16 characters). Set it before the first "
+        "event and never change it: people would become strangers. Empty: ids are kept as they come.",
+    )
     environment: str = Field(
         "", description="A word for the top bar that tells installations apart (Demo, Staging, …)."
     )
@@ -58,9 +64,40 @@ class Settings(BaseSettings):
     max_clock_skew_seconds: float = Field(
         300.0, ge=0, description="Client timestamps further ahead than this are clamped to the time of arrival."
     )
+    stream_fsync: Literal["always", "everysec", "unchecked"] = Field(
+        "always",
+        description="The weakest `appendfsync` of Redis that counts as durable for events; `unchecked`: you answer for "
+        "it, where Redis may not be asked. A weaker Redis takes no events: they go to the database.",
+    )
+    stream_max_bytes: int = Field(
+        500_000_000,
+        ge=1_000_000,
+        description="Most bytes of events that wait in Redis; beyond it they go to the database.",
+    )
+    stream_claim_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A batch of events that a drain took from Redis and has not finished after so long is handed to "
+        "another one.",
+    )
     report_every_seconds: int = Field(300, ge=5, description="How often reports of running experiments are recomputed.")
     train_every_hours: float = Field(24.0, gt=0, description="How often strategies in use are trained anew.")
+    model_check_users: int = Field(
+        500, ge=0, description="Users of whom a new model must find the item chosen last; 0: models are not measured."
+    )
+    model_floor: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A new model starts to answer only with this share of the active one's nDCG; 0: whatever it has.",
+    )
     keep_models: int = Field(5, ge=1, description="Versions kept for each strategy and parameters; older are removed.")
+    keep_facts_days: int = Field(
+        0,
+        ge=0,
+        description="Events and impressions older than this are dropped, unless an experiment still needs them; "
+        "totals and reports stay. 0: kept for good.",
+    )
     keep_reports: int = Field(50, ge=1, description="Computed reports kept for each experiment and phase.")
     alert_webhook_url: str = Field(
         "",

@@ -11,9 +11,12 @@ import structlog
 from celery import Celery
 from redis import Redis
 
+from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import jobs
 from reclift.flows.alert_channels import Channel, Mail, Webhook
 from reclift.flows.configuration import ensure_defaults
+from reclift.flows.dead_letters import Burying
+from reclift.flows.drain_stream import StreamDrain
 from reclift.flows.guard import Guard
 from reclift.flows.ingest import Ingest
 from reclift.flows.preview import Previews
@@ -22,12 +25,15 @@ from reclift.flows.serving import Live
 from reclift.settings import Settings
 from reclift.storage.artifacts import Artifacts, FolderArtifacts
 from reclift.storage.database import Database
-from reclift.storage.eventlog import EventLog, SinkUnavailable
+from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
+from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
+from reclift.storage.sinks.redis_stream import RedisStreamSink, quick_client
 from reclift.storage.sinks.spool import SpoolSink
 from reclift.storage.sticky import NothingShared, RedisShared, Shared, Sticky
+from reclift.storage.stream import StreamReader
 from reclift.strategy import Registry
 
 log = structlog.get_logger(__name__)
@@ -90,10 +96,13 @@ class Runtime:
     artifacts: Artifacts
     queue: jobs.Queue
     live: Live
+    pseudonyms: Pseudonyms
     event_log: EventLog
     spool: SpoolSink
     direct: DatabaseSink
+    stream: RedisStreamSink | None
     histories: Histories
+    shown: ShownLately
     sticky: Sticky
     previews: Previews
     recommender: Recommender
@@ -127,7 +136,7 @@ class Runtime:
     def drain(self) -> int:
         """Move what waits on disk into the tables; what cannot be moved now waits on."""
         try:
-            drained = self.spool.drain(self.direct.append)
+            drained = self.spool.drain(Burying(self.database, self.direct, "spool").append)
         except SinkUnavailable:
             return 0
         except OSError as error:
@@ -136,6 +145,14 @@ class Runtime:
         if drained:
             log.info("spool_drained", facts=drained)
         return drained
+
+    def stream_drain(self) -> StreamDrain | None:
+        """A new consumer of the Redis stream; None where there is no Redis."""
+        if not self.settings.redis_url:
+            return None
+        client = Redis.from_url(self.settings.redis_url, socket_timeout=10, socket_connect_timeout=3)
+        reader = StreamReader(client, idle_ms=round(self.settings.stream_claim_seconds * 1_000))
+        return StreamDrain(reader, Burying(self.database, self.direct, "stream"))
 
     def close(self) -> None:
         """End the threads and let connections go."""
@@ -151,19 +168,26 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
     """Put everything together. Tests give their own registry or queue."""
     database = Database(settings.sqlalchemy_url, pool_size=max(10, settings.threads))
     registry = registry or Registry.installed()
+    pseudonyms = Pseudonyms(settings.pseudonym_key)
     artifacts = FolderArtifacts(settings.models_dir)
     direct = DatabaseSink(database)
     spool = SpoolSink(settings.spool_dir)
-    event_log = EventLog([direct, spool])
+    stream: RedisStreamSink | None = None
+    if settings.redis_url:
+        stream = RedisStreamSink(
+            quick_client(settings.redis_url),
+            max_bytes=settings.stream_max_bytes,
+            fsync=settings.stream_fsync,
+        )
+    chain: list[Sink] = [direct, spool] if stream is None else [stream, direct, spool]
+    event_log = EventLog(chain)
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
+    shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
     if settings.redis_url:
-        client = Redis.from_url(
-            settings.redis_url, decode_responses=True, socket_timeout=0.25, socket_connect_timeout=0.25
-        )
-        shared = RedisShared(client)
+        shared = RedisShared(quick_client(settings.redis_url, text=True))
     sticky = Sticky(database, shared, ttl=settings.plan_poll_seconds)
     guard = Guard(threads=settings.threads, timeout_seconds=settings.strategy_timeout_ms / 1_000)
     return Runtime(
@@ -172,14 +196,17 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         registry=registry,
         artifacts=artifacts,
         queue=queue or CeleryQueue(build_celery(settings)),
-        live=Live(database, registry, artifacts, poll_seconds=settings.plan_poll_seconds),
+        live=Live(database, registry, artifacts, poll_seconds=settings.plan_poll_seconds, pseudonyms=pseudonyms),
+        pseudonyms=pseudonyms,
         event_log=event_log,
         spool=spool,
         direct=direct,
+        stream=stream,
         histories=histories,
+        shown=shown,
         sticky=sticky,
         previews=Previews(settings.signing_key()),
-        recommender=Recommender(histories, sticky, event_log, guard),
+        recommender=Recommender(histories, sticky, event_log, guard, shown),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
         channels=channels(settings),

@@ -18,14 +18,14 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import alerts, jobs, models, ramps, report, rollup, train
+from reclift.flows import alerts, evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
 from reclift.settings import Settings, load_settings
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
-ASKED_FOR = ("train", "report")
-SCHEDULED = ("rollup", "reports", "ramps", "training", "sweep", "housekeeping")
+ASKED_FOR = ("train", "report", "evaluate")
+SCHEDULED = ("rollup", "reports", "ramps", "training", "new_items", "sweep", "housekeeping", "retention")
 
 PARENT = "RECLIFT_PARENT"
 """The variable by which a server tells its worker who it is."""
@@ -77,8 +77,10 @@ def make_app(settings: Settings) -> Celery:
         "reports": float(settings.report_every_seconds),
         "ramps": 30.0,
         "training": 60.0,
+        "new_items": 300.0,
         "sweep": 10.0,
         "housekeeping": 3600.0,
+        "retention": 6 * 3600.0,
     }
     app.conf.beat_schedule = {
         # A message that waited longer than a period is worthless: the next one does its work.
@@ -117,15 +119,31 @@ def _do(runtime: wiring.Runtime, run: JobRun) -> str:
             progress=_progress(runtime, run.id),
             keep=runtime.settings.keep_models,
             actor=run.actor or train.SYSTEM,
+            check_users=runtime.settings.model_check_users,
+            floor=runtime.settings.model_floor,
         )
         if result["state"] != "ready":
             raise jobs.JobError(f"{result['model']} is {result['state']}: {result['error']}")
+        if not result["active"]:
+            return f"{result['model']} is ready but not active: {result['error']}"
         return f"{result['model']} is active"
     if run.task == "report":
         rollup.roll_up(runtime.database)
         computed = report.refresh(runtime.database, arguments["experiment"], keep=runtime.settings.keep_reports)
         _alert(runtime, arguments["experiment"], computed)
         return f"{arguments['experiment']}: {computed['decision']['call']}"
+    if run.task == "evaluate":
+        data = train.load_dataset(runtime.database, runtime.settings.event_weights)
+        body = evaluations.run(
+            runtime.database,
+            runtime.registry,
+            data,
+            arguments.get("strategies") or (),
+            split=arguments.get("split") or evaluations.SPLITS[0],
+            fallback=arguments.get("fallback"),
+            progress=_progress(runtime, run.id),
+        )
+        return f"{len(body['results'])} strategies, {body['split']['users']:,} users"
     raise jobs.JobError(f"there is no task {run.task!r}")
 
 
@@ -148,8 +166,10 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
         "reports": lambda: _reports(runtime),
         "ramps": lambda: _ramps(runtime),
         "training": lambda: _training(runtime),
+        "new_items": lambda: _new_items(runtime),
         "sweep": lambda: _sweep(runtime),
         "housekeeping": lambda: jobs.housekeeping(runtime.database),
+        "retention": lambda: _retention(runtime),
     }
     return actions[name]()
 
@@ -185,6 +205,14 @@ def _reports(runtime: wiring.Runtime) -> int:
     return len(due) if mine else 0
 
 
+def _new_items(runtime: wiring.Runtime) -> int:
+    with runtime.database.read() as session:
+        if not new_items.explores(session):
+            return 0
+    with jobs.only_one(runtime.database, "new_items") as mine:
+        return new_items.find(runtime.database) if mine else 0
+
+
 def _alert(runtime: wiring.Runtime, experiment: str, computed: dict[str, Any]) -> None:
     alerts.notify(runtime.database, experiment, computed, runtime.channels, public_url=runtime.settings.public_url)
 
@@ -193,6 +221,20 @@ def _sweep(runtime: wiring.Runtime) -> int:
     with runtime.database.write() as session:
         models.give_up_abandoned(session)
     return jobs.sweep(runtime.database, runtime.queue)
+
+
+def _retention(runtime: wiring.Runtime) -> int:
+    days = runtime.settings.keep_facts_days
+    if not days:
+        return 0
+    with jobs.only_one(runtime.database, "retention") as mine:
+        if not mine:
+            return 0
+        with jobs.recorded(runtime.database, "retention") as note:
+            rollup.roll_up(runtime.database)  # what is settled must be complete
+            gone = retention.drop_old(runtime.database, days)
+            note(f"{gone.events:,} events, {gone.impressions:,} impressions, {len(gone.settled)} experiments settled")
+    return gone.events + gone.impressions
 
 
 def _ramps(runtime: wiring.Runtime) -> int:

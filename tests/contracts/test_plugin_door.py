@@ -10,6 +10,8 @@ import subprocess
 import sys
 import zipfile
 
+from tests.shared_data import ROOT
+
 MODULE = '''"""Recommends what was chosen last."""
 
 from typing import Any, ClassVar, Self
@@ -59,6 +61,38 @@ print(json.dumps({"keys": registry.keys(), "rows": [result.to_dict() for result 
 """
 
 
+WEB = """
+import json, sys
+from pathlib import Path
+from reclift.flows import accounts
+from reclift.web.app import create_app
+from tests.platform_fixtures import Caller, SECRET, build_runtime, make_key, run_jobs, stock
+runtime = build_runtime(Path(sys.argv[1]))
+runtime.set_up()
+app = create_app(runtime)
+shop = Caller(app.test_client(), make_key(runtime, "shop"))
+manage = Caller(app.test_client(), make_key(runtime, "manage"))
+stock(runtime, shop)
+offered = {one["strategy"]: one for one in manage.ok("GET", "/api/v1/strategies")["strategies"]}
+manage.ok("PUT", "/api/v1/placements/home", {"strategy": "latest"})
+run_jobs(runtime)
+shown = shop.ok("POST", "/recommend", {"user_id": "u1", "placement": "home", "k": 3})
+manage.ok("POST", "/api/v1/evaluations", {"strategies": ["latest", "popularity"]}, 202)
+run_jobs(runtime)
+with runtime.database.write() as session:
+    row, _ = accounts.create_account(session, "m@shop.example", "manager", "a long pass phrase", "M", "tests")
+browser = app.test_client()
+token = browser.get("/app/sign-in").text.split('name="csrf_token" value="')[1].split('"')[0]
+browser.post("/app/sign-in", data={"email": "m@shop.example", "password": "a long pass phrase", "csrf_token": token})
+(table,) = manage.ok("GET", "/api/v1/evaluations")["evaluations"]
+print(json.dumps({
+    "offered": offered["latest"], "shown": shown, "page": browser.get("/app/strategies").text,
+    "offline": [row["strategy"] for row in table["results"]],
+}))
+runtime.close()
+"""
+
+
 def wheel(folder, name, files):
     """A wheel is a zip file with a list of what is in it."""
     info = f"{name}-1.0.dist-info"
@@ -79,17 +113,36 @@ def wheel(folder, name, files):
     return path
 
 
-def test_an_installed_package_is_offered_and_evaluated(tmp_path):
+def with_the_package(tmp_path, code, *arguments):
     path = wheel(tmp_path, "latest_strategy", {"latest_strategy.py": MODULE})
     target = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(target)]
     subprocess.run([*pip, str(path)], check=True, timeout=120)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(target), os.environ.get("PYTHONPATH", "")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(target), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    }
     done = subprocess.run(
-        [sys.executable, "-c", USE], check=True, timeout=120, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code, *arguments], timeout=240, env=environment, capture_output=True, text=True
     )
-    found = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_an_installed_package_is_offered_and_evaluated(tmp_path):
+    found = with_the_package(tmp_path, USE)
     assert "latest" in found["keys"]
     assert [row["name"] for row in found["rows"]] == ["latest", "popularity"]
     assert all(row["own_share"] == 1.0 for row in found["rows"])
     assert all(0 < row["metrics"]["3"]["ndcg"]["value"] <= 1 for row in found["rows"])
+
+
+def test_it_is_in_the_api_on_the_page_in_lists_and_in_the_offline_table(tmp_path):
+    found = with_the_package(tmp_path, WEB, str(tmp_path / "var"))
+    assert found["offered"]["title"] == "Latest"
+    assert found["offered"]["error"] is None
+    assert (found["shown"]["model"], found["shown"]["fallback"]) == ("latest@1", None)
+    assert [item["source"] for item in found["shown"]["items"]] == ["latest"] * 3
+    assert found["offline"] == ["latest", "popularity"]
+    assert 'id="latest"' in found["page"]
+    assert "What was chosen last." in found["page"]
+    assert "latest@1" in found["page"]

@@ -25,6 +25,7 @@ def test_an_experiment_is_made_and_read(manage: Caller, read: Caller) -> None:
     assert [arm["key"] for arm in seen["arms"]] == ["control", "item-cf"]
     assert seen["arms"][1] == {
         "key": "item-cf", "strategy": "item_cf", "params": {"k": 20}, "weight": 0.5, "control": False, "model": None,
+        "rerank": None,
     }  # fmt: skip
     assert read.ok("GET", EXPERIMENTS)["experiments"] == [{k: v for k, v in seen.items() if k != "warnings"}]
     assert manage.refused("POST", EXPERIMENTS, experiment(), status=409)["title"] == "Conflict"

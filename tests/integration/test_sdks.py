@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +21,7 @@ from reclift.wiring import Runtime
 from tests.integration.conftest import Running
 from tests.integration.test_ofrep import wait_for
 from tests.platform_fixtures import Caller, experiment, make_key
+from tests.services import wait_until
 from tests.unit.domain.scenarios import a_user
 
 USERS = int(os.environ.get("RECLIFT_AGREEMENT_USERS", "150"))
@@ -211,3 +215,13 @@ def test_the_python_sdk_follows_a_change(running: Running) -> None:
     wait_for(running, key)
     [[arm]] = python_answers(running, [("u1", {})], [key])
     assert arm in {"control", "item-cf"}
+
+
+def test_a_client_key_is_made_on_the_command_line(running: Running) -> None:
+    command = [sys.executable, "-m", "reclift", "create-key", "pages", "--scope", "client"]
+    done = subprocess.run(
+        command, env=running.server.environment, cwd=running.server.folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    [secret] = re.findall(r"rl_[\w-]{20,}", done.stdout)
+    wait_until(lambda: running.server.get(f"/api/features/{secret}").status == 200, 10)

@@ -64,18 +64,18 @@ def test_the_sample_ratio_is_tested_against_the_mixture_of_weights(
 ) -> None:
     start(manage)
     arms: Counter[str] = Counter()
-    first = {f"u{n}": arm_of(shop, f"u{n}", expose=True)["arm"] for n in range(120)}
+    first = {f"u{n}": arm_of(shop, f"u{n}", expose=True)["arm"] for n in range(40)}
     body = {"weights": {"control": 0.05, "item-cf": 0.95}}
     changed = manage.ok("POST", f"{EXPERIMENTS}/home-recs/weights", body)
     assert (changed["phase"], len(changed["weight_changes"])) == (1, 1)
-    for n in range(240):
+    for n in range(80):
         arms[arm_of(shop, f"u{n}", expose=True)["arm"]] += 1
     assert all(arm_of(shop, unit)["arm"] == arm for unit, arm in first.items())
     rollup.roll_up(runtime.database)
     ratio = report.refresh(runtime.database, "home-recs")["srm"]
     assert ratio["observed"] == [arms["control"], arms["item-cf"]]
-    # 120 came at 1 : 1, and 120 at 1 : 19.
-    assert ratio["expected"] == [pytest.approx(66), pytest.approx(174)]
+    # 40 came at 1 : 1, and 40 at 1 : 19.
+    assert ratio["expected"] == [pytest.approx(22), pytest.approx(58)]
     assert ratio["ok"]
 
 

@@ -15,6 +15,8 @@ from reclift.strategy import StrategyError
 COMMANDS = {
     "serve": ("reclift.cli.serve", "serve"),
     "worker": ("reclift.cli.processes", "worker"),
+    "drain": ("reclift.cli.processes", "drain_stream"),
+    "dead-letters": ("reclift.cli.dead_letters", "dead_letters"),
     "beat": ("reclift.cli.processes", "beat"),
     "migrate": ("reclift.cli.processes", "migrate"),
     "create-user": ("reclift.cli.accounts", "create_user"),

@@ -66,11 +66,18 @@ def _print(body: Mapping[str, Any]) -> None:
             f"{result['answer_ms']:.2f} ms",
         )
     out.print(table)
+    bands = [_history(band) for band in body["results"][0]["by_history"]]
+    by_history = Table(f"{body['primary']}@{k} by signals in the history", *bands)
+    for result in body["results"]:
+        by_history.add_row(
+            result["name"], *(f"{_estimate(band)} of {band['users']:,}" for band in result["by_history"])
+        )
+    out.print(by_history)
     for pair in body.get("comparisons", ()):
         difference = pair["difference"]["value"]
         if difference is not None:
             out.print(
-                f"  {pair['first']} minus {pair['second']}: {difference:+.4f} {body['primary']}@{k}, "
+                f"  {pair['second']} minus {pair['first']}: {difference:+.4f} {body['primary']}@{k}, "
                 f"p = {pair['p_value_adjusted']:.3f} (adjusted)"
             )
 
@@ -79,4 +86,10 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
     if found is None or found["value"] is None:
         return (found or {}).get("reason") or "not measured"
     text = f"{found['value']:.4f}"
-    return text if found["low"] is None else f"{text} [{found['low']:.4f}, {found['high']:.4f}]"
+    interval = found["interval"]
+    return text if interval is None else f"{text} [{interval[0]:.4f}, {interval[1]:.4f}]"
+
+
+def _history(band: Mapping[str, Any]) -> str:
+    first, last = band["history"]
+    return str(first) if first == last else f"{first}+" if last is None else f"{first}-{last}"

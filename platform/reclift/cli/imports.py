@@ -58,6 +58,11 @@ def interactions(file: Path, mapping: tuple[str, ...], kind: str) -> None:
     with runtime() as here, progress_bar() as bars:
         bar = bars.add_task("interactions", total=row_count(file) if file.exists() else None)
         count = importing.import_interactions(
-            here.database, file, _mapping(mapping), kind=kind, told=lambda n: bars.advance(bar, n)
+            here.database,
+            file,
+            _mapping(mapping),
+            kind=kind,
+            pseudonyms=here.pseudonyms,
+            told=lambda n: bars.advance(bar, n),
         )
     _print("interactions", count)

@@ -1,12 +1,15 @@
-"""The production processes: worker, beat, migrate."""
+"""The production processes: worker, drain, beat, migrate."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import click
 
+from reclift.cli.child import ChildProcess, end_with_parent
 from reclift.cli.common import console, runtime, where
 from reclift.settings import load_settings
 
@@ -22,11 +25,13 @@ def migrate() -> None:
 @click.command()
 @click.option("--concurrency", default=2, show_default=True, help="Processes that do jobs at the same time.")
 @click.option("--beat", "with_beat", is_flag=True, help="Also send out scheduled work (one process only).")
-def worker(concurrency: int, with_beat: bool) -> None:
+@click.option("--drain/--no-drain", default=True, help="Also move events from Redis into the tables, in a child.")
+def worker(concurrency: int, with_beat: bool, drain: bool) -> None:
     """Do jobs: training, rollups, reports."""
     from reclift.worker import make_app
 
     settings = load_settings()
+    child = ChildProcess("drain") if drain and not settings.embedded else None
     arguments = [
         "worker",
         f"--concurrency={concurrency}",
@@ -37,7 +42,28 @@ def worker(concurrency: int, with_beat: bool) -> None:
     ]
     if with_beat:
         arguments += ["--beat", f"--schedule={_schedule(settings.data_dir)}"]
-    make_app(settings).worker_main(arguments)
+    # A process of its own: events keep flowing, at their own pace, whatever jobs compute.
+    if child is not None:
+        child.start()
+    try:
+        make_app(settings).worker_main(arguments)
+    finally:
+        if child is not None:
+            child.stop()
+
+
+@click.command(name="drain")
+def drain_stream() -> None:
+    """Move events from Redis into the tables. `reclift worker` runs one as its child; run more for more events."""
+    end_with_parent()
+    stopping = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stopping.set())
+    with runtime(set_up=False) as here:
+        drain = here.stream_drain()
+        if drain is None:
+            raise click.UsageError("RECLIFT_REDIS_URL is not set: there is no stream to drain")
+        drain.run(stopping)
 
 
 @click.command()

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import threading
 
 import click
-import structlog
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
 from reclift import wiring
+from reclift.cli.child import ChildProcess
 from reclift.cli.common import console
 from reclift.settings import Settings, load_settings
-
-log = structlog.get_logger(__name__)
-
-_RESTART_SECONDS = 5.0
 
 
 @click.command()
@@ -32,7 +24,7 @@ def serve(host: str, port: int, workers: int) -> None:
     settings = load_settings()
     wiring.configure_logging(settings)
     prepare(settings)
-    child = EmbeddedWorker() if settings.embedded else None
+    child = ChildProcess("worker", "--beat", "--concurrency", "2") if settings.embedded else None
     if child is not None:
         child.start()
     console.print(f"Reclift serves http://{host}:{port}")
@@ -72,54 +64,3 @@ def run_server(settings: Settings, host: str, port: int, workers: int) -> None:
         log_level=LogLevels(settings.log_level.lower()),
     )
     server.serve()
-
-
-class EmbeddedWorker:
-    """The worker as a child process, started again when it dies."""
-
-    def __init__(self) -> None:
-        """Nothing starts before `start`."""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ending = threading.Event()
-        self._lock = threading.Lock()
-        self._environment = {**os.environ, "RECLIFT_PARENT": str(os.getpid())}  # it ends when this process is gone
-
-    def start(self) -> None:
-        """Start the child and watch it."""
-        self._spawn()
-        threading.Thread(target=self._watch, name="reclift-worker-watch", daemon=True).start()
-
-    def _spawn(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "reclift", "worker", "--beat", "--concurrency", "2"],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-        )
-
-    def _watch(self) -> None:
-        while not self._ending.is_set():
-            process = self._process
-            if process is None:
-                return
-            code = process.wait()
-            if self._ending.is_set():
-                return
-            log.error("worker_ended", code=code)
-            self._ending.wait(_RESTART_SECONDS)
-            with self._lock:
-                if not self._ending.is_set():
-                    self._spawn()
-
-    def stop(self) -> None:
-        """End the child, firmly if it does not listen."""
-        with self._lock:  # the watcher may be about to start another
-            self._ending.set()
-            process = self._process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

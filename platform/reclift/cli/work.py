@@ -50,8 +50,10 @@ def train(strategies: tuple[str, ...]) -> None:
                     data=data,
                     keep=here.settings.keep_models,
                     actor="command line",
+                    check_users=here.settings.model_check_users,
+                    floor=here.settings.model_floor,
                 )
-                what = "active" if result["state"] == "ready" else f"{result['state']}: {result['error']}"
+                what = "active" if result["active"] else f"{result['state']}: {result['error']}"
                 bars.update(bar, completed=1.0, what=f"{result['model']} {what}")
                 failed += result["state"] != "ready"
     if failed:

@@ -51,7 +51,10 @@ def transition(status: Status, action: str) -> Status:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One variation: a strategy with its parameters. `model` pins a version; `None` follows the active one."""
+    """One variation: a strategy with its parameters.
+
+    `model` pins a version; `None` follows the active one. `rerank` makes its lists more varied; see `domain.rerank`.
+    """
 
     key: str
     strategy: str
@@ -59,6 +62,7 @@ class Arm:
     weight: float = 1.0
     control: bool = False
     model: int | None = None
+    rerank: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,15 @@ was given. Order changes, so a stochastic strategy's propensities no longer hold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from reclift.domain.jsvalue import is_number
+from reclift.domain.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,39 @@ class Diversity:
     def changes_nothing(self) -> bool:
         """Whether applying it can be left out."""
         return self.balance == 0 and self.category_cap is None
+
+
+def check_rerank(value: Any, place: str) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """The JSON of an arm's or placement's `rerank`, in one shape, and what is wrong with it.
+
+    The shape has `balance` and `category_cap`; `None` where nothing is wanted.
+    """
+    if value is None:
+        return None, []
+    if not isinstance(value, Mapping):
+        return None, [Problem(place, value, "must be an object of balance and category_cap, or null")]
+    problems = [
+        Problem(f"{place}.{name}", value[name], "is no field of rerank; fields: balance, category_cap")
+        for name in value
+        if name not in {"balance", "category_cap"}
+    ]
+    balance, cap = value.get("balance", 0.0), value.get("category_cap")
+    if not is_number(balance) or not 0 <= balance <= 1:
+        problems.append(Problem(f"{place}.balance", balance, "must be a number from 0 (the strategy's order) to 1"))
+    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or not 1 <= cap <= 1_000):
+        problems.append(Problem(f"{place}.category_cap", cap, "must be a whole number from 1 to 1000, or null"))
+    if problems:
+        return None, problems
+    shape = {"balance": float(balance), "category_cap": cap}
+    return (None if to_diversity(shape) is None else shape), []
+
+
+def to_diversity(shape: Mapping[str, Any] | None) -> Diversity | None:
+    """What a checked `rerank` means; `None` where it changes nothing."""
+    if shape is None:
+        return None
+    diversity = Diversity(shape.get("balance", 0.0), shape.get("category_cap"))
+    return None if diversity.changes_nothing else diversity
 
 
 def rerank(

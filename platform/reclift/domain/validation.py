@@ -17,6 +17,7 @@ from reclift.domain.experiment import Arm
 from reclift.domain.groups import Groups
 from reclift.domain.jsvalue import is_number
 from reclift.domain.problem import Problem
+from reclift.domain.rerank import check_rerank
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 KEY_RULE = "must be 1 to 64 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
@@ -50,10 +51,10 @@ def parse_experiment(
 
     The shape: `key, name, hypothesis, placement, layer, traffic, audience, exclude, overrides, sticky, kind, arms,
     metrics` (and `note, planned_days, analysis` if sent), with defaults where nothing was sent. Arms are dicts of
-    `key, strategy, params, weight, control, model`; metrics a dict of `primary, secondary, guardrails`, `primary` being
-    `None` where no metrics were sent. Weights stay as they are (the plan normalises them). With `partial` (a PATCH)
-    only what was sent is in it and nothing is required. With `groups`, the saved groups that conditions name must
-    exist.
+    `key, strategy, params, weight, control, model, rerank`; metrics a dict of `primary, secondary, guardrails`,
+    `primary` being `None` where no metrics were sent. Weights stay as they are (the plan normalises them). With
+    `partial` (a PATCH) only what was sent is in it and nothing is required. With `groups`, the saved groups that
+    conditions name must exist.
     """
     if not isinstance(payload, Mapping):
         return {}, [Problem("body", payload, "must be a JSON object")]
@@ -127,6 +128,7 @@ class _Reader:
             "weight": self.weight,
             "control": self.flag,
             "model": self.model,
+            "rerank": self.rerank,
         }
 
     def add(self, place: str, value: Any, rule: str) -> None:
@@ -228,6 +230,7 @@ class _Reader:
     def arm(self, value: Any, place: str) -> dict[str, Any]:
         arm: dict[str, Any] = {
             "key": "", "strategy": "", "params": {}, "weight": 1.0, "control": False, "model": None,
+            "rerank": None,
         }  # fmt: skip
         if not isinstance(value, Mapping):
             self.add(place, value, "must be an object")
@@ -266,6 +269,11 @@ class _Reader:
             return value
         self.add(place, value, "must be a model's version number, 1 or more, or null for the active one")
         return None
+
+    def rerank(self, value: Any, place: str) -> dict[str, Any] | None:
+        shape, problems = check_rerank(value, place)
+        self.problems += problems
+        return shape
 
     def metrics(self, value: Any, place: str) -> dict[str, Any]:
         read: dict[str, Any] = {"primary": None, "secondary": [], "guardrails": []}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reclift.domain.decision import Decision, UnknownExperiment
+from reclift.domain.decision import Decision, Reason, UnknownExperiment
 from reclift.domain.events import Facts
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
@@ -36,9 +36,19 @@ def expose(
     decisions: list[Decision],
     attributes: Mapping[str, Any],
 ) -> None:
-    """Log that the user meets these arms now."""
+    """Log that the user meets these arms now, and the holdouts of their placements, on whichever side of them."""
     unit, at = serving.canonical(user_id), now_micros()
-    rows = [exposure(serving, one, unit, at, "assign", attributes) for one in decisions if one.counts]
+    met = [one for one in decisions if one.counts]
+    # Both sides alike, whatever the experiment says: who is held out is in none, but has met the holdout.
+    placements = {
+        serving.plan.experiments[one.experiment].placement
+        for one in decisions
+        if one.reason not in {Reason.OVERRIDE, Reason.NOT_RUNNING} and one.experiment in serving.plan.experiments
+    }
+    sides = {side for placement in sorted(placements) for side in serving.plan.holdouts_for(placement, unit)}
+    rows = [exposure(serving, one, unit, at, "assign", attributes) for one in [*met, *sorted(sides)]]
+    if not rows:
+        return
     log.append(Facts(exposures=rows))
     sticky.note(rows, serving.sticky)
 

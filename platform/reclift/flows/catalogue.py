@@ -17,6 +17,7 @@ from reclift.flows.configuration import take_turns
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.identity import merge
 from reclift.storage.database import rows_changed
+from reclift.storage.persons import change_alone
 from reclift.storage.tables import Alias, Configuration, ItemRow, Profile
 
 MAX_ITEMS = 10_000
@@ -147,6 +148,7 @@ def add_alias(session: Session, unit_id: str, alias: str) -> bool:
     """
     if alias == unit_id:
         raise Invalid.of("alias", alias, "must differ from the user's own id")
+    change_alone(session)
     # In turn: what follows are rules about what others have added.
     take_turns(session)
     target = session.scalar(select(Alias.unit_id).where(Alias.alias == unit_id)) or unit_id

@@ -8,23 +8,30 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from reclift.flows import models, offline
+from reclift.domain.problem import Problem
+from reclift.flows import jobs, models, offline
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.errors import Conflict, Invalid
 from reclift.storage.database import Database
-from reclift.storage.tables import EvaluationRow
+from reclift.storage.tables import EvaluationRow, JobRun
 from reclift.strategy import Dataset, Progress, Registry
 
 KEEP = 20
 SPLITS = ("temporal", "leave-last-out")
 
 
-def candidates(session: Session, registry: Registry, strategies: Sequence[str]) -> list[offline.Candidate]:
+Chosen = list[tuple[str, dict[str, Any]]]
+
+
+def chosen(session: Session, registry: Registry, strategies: Sequence[str]) -> Chosen:
     """What is evaluated: the named strategies with their defaults, or everything that is in use."""
     if strategies:
-        wanted = [(key, models.complete(registry, key, {})) for key in strategies]
-    else:
-        wanted = [(key, params) for (key, _), params in models.wanted(session, registry).items()]
+        return [(key, models.complete(registry, key, {})) for key in strategies]
+    return [(key, params) for (key, _), params in models.wanted(session, registry).items()]
+
+
+def candidates(registry: Registry, wanted: Chosen) -> list[offline.Candidate]:
+    """The same, each under a name of its own."""
     names: dict[str, int] = {}
     result = []
     for key, params in wanted:
@@ -32,6 +39,28 @@ def candidates(session: Session, registry: Registry, strategies: Sequence[str]) 
         name = key if names[key] == 1 else f"{key} ({names[key]})"
         result.append(offline.Candidate(name, registry.get(key), params))
     return result
+
+
+def request(session: Session, queue: jobs.Queue, registry: Registry, payload: Mapping[str, Any], actor: str) -> JobRun:
+    """Ask the worker for an evaluation: `{"strategies", "split", "fallback"}`, all optional; see `run`."""
+    problems: list[Problem] = []
+    strategies = payload.get("strategies") or []
+    if not isinstance(strategies, list) or any(not isinstance(key, str) or key not in registry for key in strategies):
+        problems.append(
+            Problem("strategies", strategies, f"must be a list of installed ones: {', '.join(registry.keys())}")
+        )
+    elif len(set(strategies)) < len(strategies):
+        problems.append(Problem("strategies", strategies, "must name each strategy once"))
+    split = payload.get("split") or SPLITS[0]
+    if split not in SPLITS:
+        problems.append(Problem("split", split, f"must be one of {', '.join(SPLITS)}"))
+    fallback = payload.get("fallback")
+    if fallback is not None and (not isinstance(fallback, str) or fallback not in registry):
+        problems.append(Problem("fallback", fallback, f"must be installed; there are {', '.join(registry.keys())}"))
+    if problems:
+        raise Invalid(problems)
+    wanted = {"strategies": list(strategies), "split": split, "fallback": fallback}
+    return jobs.request(session, queue, "evaluate", wanted, actor)
 
 
 def run(
@@ -66,13 +95,16 @@ def run(
     if len(data) < 100:
         raise Conflict(f"there are {len(data)} interactions: too few to evaluate on; at least 100 are needed")
     with database.read() as session:
-        found = candidates(session, registry, strategies)
+        wanted = chosen(session, registry, strategies)
+    found = candidates(registry, wanted)
     if not found:
         raise Conflict("no strategy is in use yet: name one, or give a placement a strategy that is installed")
     past = offline.Split.temporal(data, 1 - share) if split == "temporal" else offline.Split.leave_last_out(data)
     filler = offline.Candidate(fallback, registry.get(fallback)) if fallback is not None else None
     settings = offline.Settings(ks=tuple(ks), primary_k=ks[len(ks) // 2])
     body = offline.evaluate(past, found, settings, filler, progress).to_dict()
+    for result, candidate in zip(body["results"], wanted, strict=True):
+        result["strategy"], result["params"] = candidate
     keep(database, body)
     return body
 

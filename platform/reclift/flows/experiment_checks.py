@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from reclift.domain.problem import Problem
-from reclift.storage.tables import ExperimentRow, MetricRow, Placement
+from reclift.storage.tables import ExperimentRow, MetricRow, ModelRow, Placement
 from reclift.strategy import Registry, StrategyError, parse_parameters
 
 
@@ -48,6 +48,7 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
             parse_parameters(arm["strategy"], registry.get(arm["strategy"]), arm.get("params") or {})
         except StrategyError as error:
             problems.append(Problem(f"{place}.params", arm.get("params"), str(error)))
+        problems += _pin_problems(session, arm, f"{place}.model")
     metrics = fields.get("metrics") or {}
     if isinstance(metrics, Mapping):
         known_metrics = set(session.scalars(select(MetricRow.key)))
@@ -60,3 +61,19 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
             if key is not None and key not in known_metrics
         ]
     return problems
+
+
+def _pin_problems(session: Session, arm: Mapping[str, Any], field: str) -> list[Problem]:
+    """A pinned version must be there, or the arm would show nothing but the fallback."""
+    version = arm.get("model")
+    if version is None:
+        return []
+    ready = session.scalars(
+        select(ModelRow.version)
+        .where(ModelRow.strategy == arm["strategy"], ModelRow.state == "ready")
+        .order_by(ModelRow.version)
+    ).all()
+    if version in ready:
+        return []
+    there = ", ".join(map(str, ready)) or "none yet"
+    return [Problem(field, version, f"must be a ready version of {arm['strategy']}; there are {there}")]

@@ -16,6 +16,7 @@ from reclift.domain.experiment import Arm, Experiment, LayerSlot, Status, Transi
 from reclift.domain.groups import Groups
 from reclift.domain.plan import Plan
 from reclift.domain.problem import Problem
+from reclift.domain.pseudonym import Pseudonyms
 from reclift.domain.validation import parse_experiment
 from reclift.flows import groups as group_flow
 from reclift.flows import holdouts, jobs, models
@@ -46,7 +47,9 @@ def to_domain(row: ExperimentRow) -> Experiment:
     return Experiment(
         key=row.key,
         placement=row.placement or "",
-        arms=tuple(Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model) for arm in row.arms),
+        arms=tuple(
+            Arm(arm.key, arm.strategy, arm.params, arm.weight, arm.control, arm.model, arm.rerank) for arm in row.arms
+        ),
         traffic=row.traffic,
         audience=row.audience,
         slot=slot,
@@ -60,13 +63,23 @@ def to_domain(row: ExperimentRow) -> Experiment:
     )
 
 
-def compile_plan(rows: Iterable[ExperimentRow], groups: Groups, plan_version: int) -> Plan:
-    """The plan of all experiments and holdouts, in the order in which they were started."""
+def compile_plan(
+    rows: Iterable[ExperimentRow], groups: Groups, plan_version: int, pseudonyms: Pseudonyms | None = None
+) -> Plan:
+    """The plan of all experiments and holdouts, in the order in which they were started.
+
+    Overrides name users as people know them; units are known by their pseudonyms.
+    """
+    hide = pseudonyms or Pseudonyms()
     rows = list(rows)
     split = [row for row in rows if row.kind != holdouts.KIND]
     return Plan(
         [
-            to_domain(row) if row.source != "imported" else replace(to_domain(row), status=Status.STOPPED)
+            replace(
+                to_domain(row),
+                overrides={hide(unit): arm for unit, arm in row.overrides.items()},
+                status=Status(row.status) if row.source != "imported" else Status.STOPPED,
+            )
             for row in split
         ],
         groups=groups.values(),
@@ -99,6 +112,7 @@ def view(row: ExperimentRow) -> dict[str, Any]:
                 "weight": arm.weight,
                 "control": arm.control,
                 "model": arm.model,
+                "rerank": arm.rerank,
             }
             for arm in row.arms
         ],
@@ -348,4 +362,5 @@ def _arm(row: ArmRow | None, arm: Mapping[str, Any], position: int) -> ArmRow:
     row.position = position
     row.strategy, row.params = arm["strategy"], arm.get("params") or {}
     row.weight, row.control, row.model = arm.get("weight", 1.0), arm.get("control", False), arm.get("model")
+    row.rerank = arm.get("rerank")
     return row

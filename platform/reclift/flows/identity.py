@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from reclift.domain.events import Facts
+from reclift.flows.retention import settled
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.tables import (
@@ -43,8 +44,10 @@ def merge(session: Session, alias: str, unit: str) -> None:
     session.execute(delete(ExposureRow).where(ExposureRow.unit_id == alias))
     for facts in (EventRow, ImpressionRow):
         session.execute(update(facts).where(facts.unit_id == alias).values(unit_id=unit))
-    for results in (ExperimentUnit, UnitTotal, UnitDay, PositionTotal, DirtyUnit):
-        session.execute(delete(results).where(results.unit_id == alias))
+    final = settled(session)  # nobody could compute those anew
+    for results in (ExperimentUnit, UnitTotal, UnitDay, PositionTotal):
+        session.execute(delete(results).where(results.unit_id == alias, results.experiment.not_in(final)))
+    session.execute(delete(DirtyUnit).where(DirtyUnit.unit_id == alias))
     profile = session.get(Profile, alias)
     if profile is not None:
         if session.get(Profile, unit) is None:

@@ -15,6 +15,7 @@ import orjson
 from sqlalchemy import insert, select
 
 from reclift.domain.events import MICROS, EventError, checked_id
+from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import catalogue
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import Invalid
@@ -124,6 +125,7 @@ def import_interactions(
     mapping: Mapping[str, str],
     *,
     kind: str = "rating",
+    pseudonyms: Pseudonyms | None = None,
     told: Told = lambda _: None,
 ) -> Count:
     """Add events of a file. Importing it again changes nothing: an event's id is made from its content.
@@ -133,10 +135,12 @@ def import_interactions(
         path: the file.
         mapping: our column -> the file's.
         kind: event type of rows without a `type`.
+        pseudonyms: hides user ids, where the settings ask for it.
         told: for a progress bar.
     """
     columns = columns_for(path, INTERACTION_COLUMNS, ("user_id", "item_id"), mapping)
     count = Count()
+    hide = pseudonyms or Pseudonyms()
     now = now_micros()
     number = 0
     seen: Counter[str] = Counter()
@@ -146,7 +150,7 @@ def import_interactions(
         for values in zip(*lists.values(), strict=True):
             number += 1
             try:
-                rows.append(_event(dict(zip(lists, values, strict=True)), kind, now, seen))
+                rows.append(_event(dict(zip(lists, values, strict=True)), kind, now, seen, hide))
             except EventError as error:
                 count.skip(_reason(error), number)
         taken = _write(database, rows)
@@ -156,8 +160,8 @@ def import_interactions(
     return count
 
 
-def _event(raw: dict[str, Any], kind: str, now: int, seen: Counter[str]) -> dict[str, Any]:
-    unit = checked_id("user_id", _text(raw["user_id"]))
+def _event(raw: dict[str, Any], kind: str, now: int, seen: Counter[str], hide: Pseudonyms) -> dict[str, Any]:
+    unit = hide(checked_id("user_id", _text(raw["user_id"])))
     item = checked_id("item_id", _text(raw["item_id"]))
     event_type = _text(raw["type"]) if raw.get("type") is not None else kind
     value = _number(raw["value"]) if raw.get("value") is not None else None

@@ -117,6 +117,15 @@ def give_up_abandoned(session: Session) -> int:
     )
 
 
+def active(session: Session, row: ModelRow) -> ModelRow | None:
+    """The model that answers for the same strategy and parameters now."""
+    return session.scalar(
+        select(ModelRow).where(
+            ModelRow.strategy == row.strategy, ModelRow.fingerprint == row.fingerprint, ModelRow.active
+        )
+    )
+
+
 def activate(session: Session, model_id: int, actor: str) -> ModelRow:
     """Let a ready model answer from now on, in place of the active one of the same strategy and parameters."""
     row = session.get(ModelRow, model_id)
@@ -124,11 +133,7 @@ def activate(session: Session, model_id: int, actor: str) -> ModelRow:
         raise NotFound("model", model_id)
     if row.state != "ready":
         raise Conflict(f"model {label(row)} is {row.state}; only a ready model can be activated")
-    before = session.scalar(
-        select(ModelRow).where(
-            ModelRow.strategy == row.strategy, ModelRow.fingerprint == row.fingerprint, ModelRow.active
-        )
-    )
+    before = active(session, row)
     if before is not None and before.id == row.id:
         return row
     session.execute(
@@ -136,7 +141,7 @@ def activate(session: Session, model_id: int, actor: str) -> ModelRow:
         .where(ModelRow.strategy == row.strategy, ModelRow.fingerprint == row.fingerprint)
         .values(active=False)
     )
-    row.active = True
+    row.active, row.error = True, None  # whoever activates it has decided about its floor
     session.flush()
     bump(session)
     record(
@@ -199,9 +204,11 @@ def due(session: Session, registry: Registry, *, hours: float) -> list[tuple[str
     training = {
         (row.strategy, row.fingerprint) for row in session.scalars(select(ModelRow).where(ModelRow.state == "training"))
     }
-    active = {(row.strategy, row.fingerprint): row for row in session.scalars(select(ModelRow).where(ModelRow.active))}
+    now_active = {
+        (row.strategy, row.fingerprint): row for row in session.scalars(select(ModelRow).where(ModelRow.active))
+    }
     for mark, params in wanted(session, registry).items():
-        row = active.get(mark)
+        row = now_active.get(mark)
         if row is None or mark in training or row.trained_at is None or row.trained_at > limit:
             continue
         if newest is not None and (row.data_until is None or to_datetime(newest) > row.data_until):
@@ -210,7 +217,9 @@ def due(session: Session, registry: Registry, *, hours: float) -> list[tuple[str
         (row.strategy, row.fingerprint)
         for row in session.scalars(
             select(ModelRow).where(
-                ModelRow.state.in_(["failed", "rejected"]), ModelRow.created_at > now() - RETRY_AFTER
+                ModelRow.state.in_(["failed", "rejected"]) & (ModelRow.created_at > now() - RETRY_AFTER)
+                # Below the floor: the same data would make the same model.
+                | (ModelRow.state == "ready") & ModelRow.error.is_not(None) & (ModelRow.created_at > limit)
             )
         )
     }

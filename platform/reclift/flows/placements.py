@@ -9,15 +9,20 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reclift.domain.jsvalue import is_number
 from reclift.domain.problem import Problem
+from reclift.domain.rerank import check_rerank
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Invalid, NotFound
 from reclift.storage.tables import Placement
 from reclift.strategy import Registry, StrategyError, parse_parameters
 
+MOST_EXPLORED = 0.5
+"""Half of a list is for what is known: more is no list of recommendations."""
 SEEN = {
     "bought": "never what the user has bought",
+    "shown": "never what the user has bought, and only where nothing else is left what the last day's lists had",
     "interacted": "never what the user has had anything to do with",
     "none": "also what the user knows already",
 }
@@ -32,6 +37,8 @@ def view(row: Placement) -> dict[str, Any]:
         "params": row.params,
         "fallback": row.fallback,
         "seen": row.settings.get("seen", "bought"),
+        "rerank": row.settings.get("rerank"),
+        "explore": row.settings.get("explore", 0.0),
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
     }
@@ -55,7 +62,7 @@ def put(session: Session, registry: Registry, key: str, payload: Mapping[str, An
     problems: list[Problem] = []
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", key):
         problems.append(Problem("key", key, "must be 1-64 of a-z, 0-9, _ and -, starting with a letter or digit"))
-    allowed = {"key", "name", "strategy", "params", "fallback", "seen"}
+    allowed = {"key", "name", "strategy", "params", "fallback", "seen", "rerank", "explore"}
     problems += [
         Problem(str(name), payload[name], f"is not a field of a placement; fields: {', '.join(sorted(allowed))}")
         for name in payload.keys() - allowed - {"created_at", "updated_at"}
@@ -66,6 +73,11 @@ def put(session: Session, registry: Registry, key: str, payload: Mapping[str, An
     params = payload.get("params", row.params if row else {})
     fallback = payload.get("fallback", row.fallback if row else [])
     seen = payload.get("seen", row.settings.get("seen", "bought") if row else "bought")
+    rerank, wrong = check_rerank(payload.get("rerank", row.settings.get("rerank") if row else None), "rerank")
+    problems += wrong
+    explore = payload.get("explore", row.settings.get("explore", 0.0) if row else 0.0)
+    if not is_number(explore) or not 0 <= explore <= MOST_EXPLORED:
+        problems.append(Problem("explore", explore, f"must be a share of the slots from 0 to {MOST_EXPLORED:g}"))
     name = payload.get("name", row.name if row else key)
     problems += _strategy_problems(registry, strategy, params)
     if not isinstance(fallback, list) or any(not isinstance(entry, str) or entry not in registry for entry in fallback):
@@ -83,7 +95,7 @@ def put(session: Session, registry: Registry, key: str, payload: Mapping[str, An
         row = Placement(key=key, created_at=at, settings={})
         session.add(row)
     row.name, row.strategy, row.params, row.fallback = name, str(strategy), dict(params), list(fallback)
-    row.settings = {**row.settings, "seen": seen}
+    row.settings = {**row.settings, "seen": seen, "rerank": rerank, "explore": float(explore)}
     row.updated_at = at
     session.flush()
     bump(session)

@@ -1,4 +1,4 @@
-"""What to show this user here: assign, ask the arm's strategy, filter, fill up, log the impression, answer."""
+"""What to show this user here: assign, ask the arm's strategy, filter, vary, fill up, explore, log, answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -17,17 +17,22 @@ from reclift.flows.assign import exposure
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
 from reclift.flows.guard import Guard
+from reclift.flows.list_making import ListInMaking, diversified
 from reclift.flows.preview import Preview
 from reclift.flows.preview import decision as preview_decision
 from reclift.flows.serving import Served, ServedPlacement, Serving
+from reclift.flows.serving_catalogue import Items
 from reclift.storage.eventlog import EventLog
 from reclift.storage.histories import Histories
+from reclift.storage.shown import ShownLately
 from reclift.storage.sticky import Sticky
-from reclift.strategy import Query, Scored, Signal
+from reclift.strategy import Query, Signal
 
 log = structlog.get_logger(__name__)
 
 _SLACK = 20
+_VARIETY = 5
+"""A list that is to be varied is chosen from so many times its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Wish:
     Attributes:
         unit: canonical id of the user, or the guest's session id.
         user_id, session_id: as sent; one of them is None.
+        categories: if given, only items of these.
         request_id: if given, a retry with it gives the same answer and is one impression.
         preview: the arm that a signed preview link forces.
         at: microseconds; when it was, if this is a replay of the past. None: now.
@@ -51,59 +57,24 @@ class Wish:
     context_items: Sequence[str] = ()
     exclude: frozenset[str] = frozenset()
     candidates: frozenset[str] | None = None
+    categories: frozenset[str] | None = None
     request_id: str | None = None
     at: int | None = None
     preview: Preview | None = None
 
 
-@dataclass(slots=True)
-class _List:
-    """The list in the making: hard filters are applied here, whatever a strategy returned."""
-
-    k: int
-    available: frozenset[str]
-    banned: frozenset[str]
-    candidates: frozenset[str] | None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    taken: set[str] = field(default_factory=set)
-
-    def take(self, items: Sequence[Scored], source: str, arm: str | None) -> int:
-        """Add what is allowed, best first; returns how many were added."""
-        before = len(self.rows)
-        for scored in items:
-            if len(self.rows) >= self.k:
-                break
-            item = scored.item_id
-            if item in self.taken or item in self.banned or item not in self.available:
-                continue
-            if self.candidates is not None and item not in self.candidates:
-                continue
-            self.taken.add(item)
-            row: dict[str, Any] = {
-                "item_id": item,
-                "position": len(self.rows) + 1,
-                "score": float(scored.score),
-                "source": source,
-            }
-            if arm is not None:
-                row["arm"] = arm
-            if scored.propensity is not None:
-                row["propensity"] = float(scored.propensity)
-            if scored.reason is not None:
-                row["reason"] = scored.reason
-            self.rows.append(row)
-        return len(self.rows) - before
-
-
 class Recommender:
     """Answers `/recommend`. Holds what does not change from request to request."""
 
-    def __init__(self, histories: Histories, sticky: Sticky, event_log: EventLog, guard: Guard) -> None:
+    def __init__(
+        self, histories: Histories, sticky: Sticky, event_log: EventLog, guard: Guard, shown: ShownLately
+    ) -> None:
         """All live as long as the process."""
         self._histories = histories
         self._sticky = sticky
         self._log = event_log
         self._guard = guard
+        self._shown = shown
 
     def recommend(self, serving: Serving, wish: Wish) -> dict[str, Any]:
         """The answer, after its impression is durable. `NotFound` for an unknown placement.
@@ -165,47 +136,77 @@ class Recommender:
         recommendation_id: str,
         at: int,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        banned = wish.exclude.union(wish.context_items, _seen(placement.seen, history))
-        lists = _List(wish.k, serving.available, banned, wish.candidates)
+        known = wish.exclude.union(wish.context_items, _seen(placement.seen, history))
+        bans = [known]
+        if placement.seen == "shown":
+            lately = self._shown.get(wish.unit, placement.key, at, recommendation_id)
+            if lately:
+                bans.insert(0, known | lately)  # a repeated item is better than an empty place
+        candidates = _candidates(wish, serving.items)
+        lists = ListInMaking(wish.k, serving.items.available, bans[0], candidates)
         arm = decision.arm if decision is not None else None
         seed_text = f"{decision.experiment if decision else placement.key}\x1f{wish.unit}\x1f{recommendation_id}"
         query = Query(
-            k=wish.k + _SLACK,
+            k=wish.k * (1 if served.diversity is None else _VARIETY) + _SLACK,
             user_id=wish.unit,
             history=history,
             context_items=wish.context_items,
             attributes=wish.attributes,
-            exclude=banned,
-            candidates=wish.candidates,
+            exclude=bans[0],
+            candidates=candidates,
             seed=int.from_bytes(hashlib.blake2b(seed_text.encode(), digest_size=8).digest()),
             now=at / MICROS,
         )
-        reason = self._take(lists, served, query, arm)
-        if reason is None and len(lists.rows) == wish.k:
-            return lists.rows, None
-        reason = reason or "too_few"
-        filler = None
-        for other in placement.fallback:
-            before = len(lists.rows)
-            if other.label != served.label or other.model is None:
-                self._take(lists, other, query, arm)
-            if len(lists.rows) > before:
-                filler = other.strategy
-            if len(lists.rows) == wish.k:
-                break
-        if filler is None and reason == "too_few":
+        reason, filler = self._fill_up(lists, bans, placement, served, query, arm, serving.items)
+        if placement.explore > 0:
+            lists.bar(bans[0])
+            lists.explore(placement.explore, serving.items.new, query.seed)
+        if reason is None or (filler is None and reason == "too_few"):
             return lists.rows, None  # there is nothing more to show: the list is just as long as the catalogue allows
         return lists.rows, {"reason": reason, "strategy": filler}
 
-    def _take(self, lists: _List, served: Served, query: Query, arm: str | None) -> str | None:
+    def _fill_up(
+        self,
+        lists: ListInMaking,
+        bans: Sequence[frozenset[str]],
+        placement: ServedPlacement,
+        served: Served,
+        query: Query,
+        arm: str | None,
+        items: Items,
+    ) -> tuple[str | None, str | None]:
+        """Why others than the arm's strategy were asked, and which of them was the last to add something."""
+        reason = filler = None
+        for banned in bans:
+            lists.bar(banned)
+            query = replace(query, exclude=banned)
+            if reason in {None, "too_few"}:
+                reason = self._take(lists, served, query, arm, items)
+                if reason is None and not lists.missing:
+                    return (None, None) if filler is None else ("too_few", filler)
+            reason = reason or "too_few"
+            for other in placement.fallback:
+                before = lists.missing
+                if other.label != served.label or other.model is None:
+                    self._take(lists, other, query, arm, items)
+                if lists.missing < before:
+                    filler = other.strategy
+                if not lists.missing:
+                    return reason, filler
+        return reason, filler
+
+    def _take(self, lists: ListInMaking, served: Served, query: Query, arm: str | None, items: Items) -> str | None:
         """Ask and take; asks a second time for many more when the filters ate what came. Returns why it failed."""
         asked = self._guard.ask(served, query)
         if asked.failure is not None:
             return asked.failure
-        lists.take(asked.items, served.strategy, arm)
-        if len(lists.rows) < lists.k and len(asked.items) >= query.k:
-            more = self._guard.ask(served, _deeper(query))
-            lists.take(more.items, served.strategy, arm)
+        found = lists.allowed(asked.items)
+        if len(found) < lists.missing and len(asked.items) >= query.k:
+            more = self._guard.ask(served, replace(query, k=max(query.k * 10, 500)))
+            found = lists.allowed([*asked.items, *more.items])
+        if served.diversity is not None:
+            found = diversified(served.diversity, found, lists.missing, items)
+        lists.take(found, served.strategy, arm)
         return None
 
     def _keep(
@@ -250,6 +251,7 @@ class Recommender:
         self._log.append(facts)
         if serving.sticky:
             self._sticky.note(facts.exposures, serving.sticky)
+        self._shown.note(wish.unit, wish.placement, recommendation_id, at, tuple(row["item_id"] for row in rows))
 
 
 def _seen(rule: str, history: Sequence[Signal]) -> set[str]:
@@ -260,7 +262,9 @@ def _seen(rule: str, history: Sequence[Signal]) -> set[str]:
     return {signal.item_id for signal in history if signal.type == "purchase"}
 
 
-def _deeper(query: Query) -> Query:
-    from dataclasses import replace
-
-    return replace(query, k=max(query.k * 10, 500))
+def _candidates(wish: Wish, items: Items) -> frozenset[str] | None:
+    """The only items allowed, by id and by category; None: any."""
+    if wish.categories is None:
+        return wish.candidates
+    within = items.within(wish.categories)
+    return within if wish.candidates is None else within & wish.candidates

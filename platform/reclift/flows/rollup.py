@@ -20,6 +20,7 @@ from reclift.domain.totals import Day, Measured, Unit, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
 from reclift.flows.holdouts import KIND
 from reclift.flows.identity import merge_late
+from reclift.flows.retention import settled
 from reclift.storage.database import Database
 from reclift.storage.tables import (
     DirtyUnit,
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500
 _MOST_PARAMETERS = 10_000
+# Facts of settled experiments may be gone (see flows/retention.py).
+_RECOMPUTED = ExperimentRow.started_at.is_not(None), ExperimentRow.settled_at.is_(None)
 _RESULTS: tuple[Any, ...] = (ExperimentUnit, UnitTotal, UnitDay, PositionTotal)
 
 
@@ -56,7 +59,7 @@ def measured(session: Session) -> dict[tuple[str, int], Measured]:
     """(experiment, phase) -> what its reports show."""
     known = metric_flow.all_metrics(session)
     result = {}
-    for row in session.scalars(select(ExperimentRow).where(ExperimentRow.started_at.is_not(None))):
+    for row in session.scalars(select(ExperimentRow).where(*_RECOMPUTED)):
         keys = [row.metrics.get("primary"), *row.metrics.get("secondary", ()), *row.metrics.get("guardrails", ())]
         chosen = [known[key] for key in dict.fromkeys(keys) if key in known]
         for phase in range(1, row.phase + 1):
@@ -100,6 +103,7 @@ def _one_batch(database: Database, batch: int) -> int:
             return 0
         marks = session.scalars(select(DirtyUnit.id).where(DirtyUnit.unit_id.in_(units)).order_by(DirtyUnit.id)).all()
         rows = _compute(session, units)
+        final = settled(session)
     with database.write() as session:
         for part in _portions(marks):
             # Locked in their order, so that two workers never hold each other up; not there: another was faster.
@@ -110,7 +114,7 @@ def _one_batch(database: Database, batch: int) -> int:
         for part in _portions(marks):
             session.execute(delete(DirtyUnit).where(DirtyUnit.id.in_(part)))
         for table in _RESULTS:
-            session.execute(delete(table).where(table.unit_id.in_(units)))
+            session.execute(delete(table).where(table.unit_id.in_(units), table.experiment.not_in(final)))
         for table, new in zip(_RESULTS, (rows.units, rows.totals, rows.days, rows.positions), strict=True):
             if new:
                 session.execute(insert(table), new)

@@ -1,12 +1,11 @@
-"""What each process answers from: an immutable snapshot of plan, placements, keys, models and items, swapped whole."""
+"""Keeps what each process answers from: plan, placements, keys, models and items, as one snapshot that is swapped."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -14,14 +13,19 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from reclift.domain.plan import Plan
+from reclift.domain.pseudonym import Pseudonyms
+from reclift.domain.rerank import to_diversity
 from reclift.flows import experiments, models
 from reclift.flows import groups as group_flow
 from reclift.flows.errors import FlowError
+from reclift.flows.serving_catalogue import Items, load_items
+from reclift.flows.snapshot import Key, Served, ServedPlacement, Serving
 from reclift.storage.artifacts import ArtifactError, Artifacts
 from reclift.storage.database import Database
-from reclift.storage.tables import Alias, ApiKey, Configuration, ExperimentRow, ItemRow, ModelRow, Placement
+from reclift.storage.tables import Alias, ApiKey, Configuration, ExperimentRow, ModelRow, Placement
 from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
+
+__all__ = ["Key", "Live", "Served", "ServedPlacement", "Serving"]
 
 # Drafts too: a preview link shows their arms before the start.
 _SERVED = frozenset({"draft", "running", "paused"})
@@ -32,79 +36,20 @@ _RETRY_SECONDS = 30.0
 _NEW_ALIASES = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A strategy as it answers: its model, or None where none is ready."""
-
-    strategy: str
-    label: str | None
-    model: Strategy | None
-
-
-@dataclass(frozen=True, slots=True)
-class ServedPlacement:
-    """A placement with everything needed to answer for it."""
-
-    key: str
-    seen: str
-    default: Served
-    fallback: tuple[Served, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What an API key may do."""
-
-    name: str
-    scopes: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Serving:
-    """One snapshot.
-
-    Attributes:
-        arms: (experiment, arm) -> what answers, of running experiments.
-        described: (experiment, arm) -> its strategy and parameters, of all experiments.
-        phases: experiment -> arm -> phase, of experiments and holdouts that were started.
-        sticky: running experiments that keep people where they are -> their phase.
-        changed_at: when the configuration last changed.
-        aliases, new_aliases: id -> canonical id; in two parts, so that a new one does not mean to copy them all.
-        aliases_version: which aliases these are.
-        unusable: whether a model in use could not be loaded.
-    """
-
-    version: int
-    catalogue_version: int
-    plan: Plan
-    placements: Mapping[str, ServedPlacement]
-    arms: Mapping[tuple[str, str], Served]
-    described: Mapping[tuple[str, str], Mapping[str, Any]]
-    keys: Mapping[str, Key]
-    phases: Mapping[str, Mapping[str, int]]
-    available: frozenset[str]
-    aliases_version: int = 0
-    unusable: bool = False
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    sticky: Mapping[str, int] = field(default_factory=dict)
-    changed_at: datetime | None = None
-    new_aliases: Mapping[str, str] = field(default_factory=dict)
-
-    def canonical(self, user_id: str) -> str:
-        """The person behind an id."""
-        found = self.aliases.get(user_id)
-        return found if found is not None else self.new_aliases.get(user_id, user_id)
-
-    def arms_of(self, experiment: str) -> Mapping[str, int]:
-        """Arm -> phase of an experiment that was started; empty when there is none of this key."""
-        return self.phases.get(experiment, {})
-
-
 class Live:
     """Keeps the current snapshot and looks for newer configuration; without a database the last good one stays."""
 
-    def __init__(self, database: Database, registry: Registry, artifacts: Artifacts, *, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        artifacts: Artifacts,
+        *,
+        poll_seconds: float,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         """Nothing is loaded before `refresh` or `start`."""
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._database = database
         self._registry = registry
         self._artifacts = artifacts
@@ -145,12 +90,8 @@ class Live:
                 raise FlowError("the database has not been set up: run `reclift migrate`")
             version, catalogue_version, aliases_version = row
             before = serving = self._serving
-            if serving is None or serving.catalogue_version != catalogue_version:
-                available = frozenset(session.scalars(select(ItemRow.item_id).where(ItemRow.available)))
-            else:
-                available = serving.available
             if serving is None or serving.version != version or self._try_again(serving):
-                serving = self._load(session, version, catalogue_version, available)
+                serving = self._load(session, version)
                 if before is not None:
                     serving = replace(
                         serving,
@@ -158,13 +99,23 @@ class Live:
                         new_aliases=before.new_aliases,
                         aliases_version=before.aliases_version,
                     )
-            elif serving.catalogue_version != catalogue_version:
-                serving = replace(serving, catalogue_version=catalogue_version, available=available)
+            serving = self._with_items(session, serving, before, catalogue_version)
             if serving.aliases_version != aliases_version:
                 serving = self._with_aliases(session, serving, aliases_version)
             self._serving = serving
             self._confirmed = time.monotonic()
             return serving is not before
+
+    @staticmethod
+    def _with_items(session: Session, serving: Serving, before: Serving | None, version: int) -> Serving:
+        """The catalogue as it was read before, or read anew where it changed or more of it is needed."""
+        needs = serving.describes, serving.explores
+        if before is not None and before.catalogue_version == version and (before.describes, before.explores) == needs:
+            if serving is before:
+                return serving
+            return replace(serving, catalogue_version=version, items=before.items)
+        items = load_items(session, described=needs[0], exploring=needs[1])
+        return replace(serving, catalogue_version=version, items=items)
 
     def _try_again(self, serving: Serving) -> bool:
         """A model that could not be loaded may have been on its way: a shared folder is not always as quick."""
@@ -186,7 +137,7 @@ class Live:
             self._last_alias = rows[-1].id
         return replace(serving, aliases=everything, new_aliases=fresh, aliases_version=aliases_version)
 
-    def _load(self, session: Session, version: int, catalogue_version: int, available: frozenset[str]) -> Serving:
+    def _load(self, session: Session, version: int) -> Serving:
         active: dict[tuple[str, str], Served] = {}
         by_version: dict[tuple[str, int], Served] = {}
         kept: dict[str, Strategy] = {}
@@ -206,13 +157,13 @@ class Live:
             used = (row.active and (row.strategy, row.fingerprint) in wanted) or (row.strategy, row.version) in pinned
             if not used:
                 continue
-            served = self._restore(row, kept)
-            if served is None:
+            restored = self._restore(row, kept)
+            if restored is None:
                 unusable = True
                 continue
-            by_version[row.strategy, row.version] = served
+            by_version[row.strategy, row.version] = restored
             if row.active:
-                active[row.strategy, row.fingerprint] = served
+                active[row.strategy, row.fingerprint] = restored
 
         def serve(strategy: str, params: Mapping[str, Any], model: int | None = None) -> Served:
             if model is not None:
@@ -228,8 +179,9 @@ class Live:
             row.key: ServedPlacement(
                 row.key,
                 row.settings.get("seen", "bought"),
-                serve(row.strategy, row.params),
+                replace(serve(row.strategy, row.params), diversity=to_diversity(row.settings.get("rerank"))),
                 tuple(serve(str(key), {}) for key in row.fallback),
+                row.settings.get("explore", 0.0),
             )
             for row in session.scalars(select(Placement))
         }
@@ -238,7 +190,8 @@ class Live:
             for arm in experiment.arms:
                 described[experiment.key, arm.key] = {"strategy": arm.strategy, "params": arm.params}
                 if experiment.status in _SERVED and experiment.source != "imported" and experiment.kind != "holdout":
-                    arms[experiment.key, arm.key] = serve(arm.strategy, arm.params, arm.model)
+                    served = serve(arm.strategy, arm.params, arm.model)
+                    arms[experiment.key, arm.key] = replace(served, diversity=to_diversity(arm.rerank))
         keys = {
             row.digest: Key(row.name, frozenset(row.scopes))
             for row in session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None)))
@@ -250,14 +203,15 @@ class Live:
         self._loaded = time.monotonic()
         return Serving(
             version=version,
-            catalogue_version=catalogue_version,
-            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version),
+            catalogue_version=0,
+            plan=experiments.compile_plan(experiment_rows, group_flow.all_groups(session), version, self._pseudonyms),
+            pseudonyms=self._pseudonyms,
             placements=placements,
             arms=arms,
             described=described,
             keys=keys,
             phases=phases,
-            available=available,
+            items=Items(frozenset()),
             sticky={row.key: row.phase for row in experiment_rows if row.sticky and row.status == "running"},
             changed_at=session.scalar(select(Configuration.changed_at).where(Configuration.id == 1)),
             unusable=unusable,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,25 @@ import structlog
 from sqlalchemy import select
 
 from reclift.domain.events import MICROS
-from reclift.flows import models
+from reclift.flows import model_check, models
 from reclift.flows.clock import now, to_datetime
 from reclift.flows.errors import NotFound
 from reclift.flows.guard import checked
 from reclift.storage.artifacts import Artifacts
 from reclift.storage.database import Database
 from reclift.storage.tables import EventRow, ItemRow, ModelRow, Profile
-from reclift.strategy import Dataset, Item, Progress, Query, Registry, Signal, Strategy, StrategyError, parse_parameters
+from reclift.strategy import (
+    Dataset,
+    Item,
+    Parameters,
+    Progress,
+    Query,
+    Registry,
+    Signal,
+    Strategy,
+    StrategyError,
+    parse_parameters,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -134,10 +145,14 @@ def train(
     data: Dataset | None = None,
     keep: int = 5,
     actor: str = SYSTEM,
+    check_users: int = 500,
+    floor: float = 0.5,
 ) -> dict[str, Any]:
-    """Train one model and activate it if it is sound; returns the model's view.
+    """Train one model and activate it if it is sound and good enough; returns the model's view.
 
-    A model that cannot be trained or does not answer is kept in the list with the reason, and the active one stays.
+    A model that cannot be trained or does not answer is kept in the list with the reason, and the active one stays. So
+    it does where a sound one is below the floor; that one is ready, and people may activate it. `check_users` and
+    `floor`: see `model_check`.
     """
     if strategy not in registry:
         raise NotFound("strategy", strategy)
@@ -150,6 +165,9 @@ def train(
     try:
         with models.alive(database, model_id):
             _fit(fitted, database, artifacts, kind, strategy, full, model_id, weights, progress, data)
+            if fitted.state == "ready" and fitted.data is not None:
+                progress(0.97, "measuring")
+                fitted.metrics = _measured(kind, parse_parameters(strategy, kind, full), fitted.data, check_users)
     except StrategyError as failure:
         fitted.state, fitted.error = "failed", str(failure)
     except Exception as failure:
@@ -164,6 +182,7 @@ def train(
     with database.write() as session:
         row = session.get_one(ModelRow, model_id)
         row.state, row.error, row.artifact, row.size_bytes = fitted.state, fitted.error, fitted.name, fitted.size
+        row.metrics = fitted.metrics
         row.trained_at, row.seconds = now(), time.perf_counter() - started
         if fitted.data is not None:
             row.users, row.items = fitted.data.shape
@@ -171,9 +190,13 @@ def train(
             row.data_until = to_datetime(round(fitted.data.until * MICROS)) if len(fitted.data) else None
         session.flush()
         if fitted.state == "ready":
-            models.activate(session, model_id, actor)
+            before = models.active(session, row)
+            row.error = model_check.below_floor(row.metrics, before.metrics if before else None, floor=floor)
+            if row.error is None:
+                models.activate(session, model_id, actor)
         stale = models.prune(session, keep)
         result = models.view(row)
+        fitted.error = row.error
     for artifact in stale:
         artifacts.remove(artifact)
     log.info("trained", model=result["model"], state=fitted.state, seconds=result["seconds"], reason=fitted.error)
@@ -189,6 +212,16 @@ class _Fitted:
     name: str | None = None
     size: int | None = None
     data: Dataset | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def _measured(kind: type[Strategy], params: Parameters, data: Dataset, users: int) -> dict[str, Any]:
+    """The quick metrics; where there are none, `reason` says why. Not measured is no ground to hold a model back."""
+    try:
+        found, reason = model_check.measure(kind, params, data, users=users)
+    except Exception as failure:  # noqa: BLE001 (a strategy is foreign code; the reason is kept with the model)
+        found, reason = {}, f"it cannot be measured: {type(failure).__name__}: {failure}"
+    return found if reason is None else {"reason": reason}
 
 
 def _fit(

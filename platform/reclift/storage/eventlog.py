@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -13,6 +14,8 @@ from reclift.domain.events import Facts
 from reclift.storage.facts import Receipt
 
 log = structlog.get_logger(__name__)
+
+_SAY_SECONDS = 1.0
 
 
 class SinkUnavailable(Exception):  # noqa: N818 (a state, not a mistake)
@@ -52,6 +55,7 @@ class EventLog:
         self.taken: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._counting = threading.Lock()
+        self._said: dict[str, float] = {}
 
     def append(self, facts: Facts) -> Receipt:
         """Keep a batch. `SinkUnavailable` when no sink took it: then nothing is acknowledged."""
@@ -64,11 +68,17 @@ class EventLog:
             except SinkUnavailable as error:
                 self._count(self.refused, sink, facts)
                 reasons.append(f"{sink.name}: {error}")
-                log.warning("sink_unavailable", sink=sink.name, facts=len(facts), reason=str(error))
+                self._say(sink, str(error))
             else:
                 self._count(self.taken, sink, facts)
                 return receipt
         raise SinkUnavailable("; ".join(reasons) or "the event log has no sink")
+
+    def _say(self, sink: Sink, reason: str) -> None:
+        """A line a second for each sink at most: an outage must not drown the log."""
+        if time.monotonic() - self._said.get(sink.name, -_SAY_SECONDS) >= _SAY_SECONDS:
+            self._said[sink.name] = time.monotonic()
+            log.warning("sink_unavailable", sink=sink.name, refused=self.refused[sink.name], reason=reason)
 
     def _count(self, counter: Counter[str], sink: Sink, facts: Facts) -> None:
         with self._counting:

@@ -11,7 +11,13 @@ from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
+from reclift.storage.bulk import add_column, add_new, is_worth
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
+
+_DIRTY: Any = DirtyUnit.__table__
+_EXPOSURES: Any = ExposureRow.__table__
+_CHANGED = ("at", "source", "attributes")
+"""What an earlier exposure brings with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +48,26 @@ def _statements(dialect_name: str) -> _Statements:
         # The earliest exposure wins, in whatever order they arrive; ties keep what is there.
         exposures.on_conflict_do_update(
             index_elements=["experiment", "phase", "unit_id", "arm"],
-            set_={name: exposures.excluded[name] for name in ("at", "source", "attributes")},
+            set_={name: exposures.excluded[name] for name in _CHANGED},
             where=or_(ExposureRow.at > exposures.excluded.at),
         ),
         insert(DirtyUnit),
     )
 
 
-def _add(connection: Connection, statement: Any, key: str, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Insert what is new; returns the keys that were."""
     if not rows:
         return set()
+    if is_worth(len(rows)):
+        return add_new(connection, table, rows, returning=key)
     # In the order of keys, so that two processes that write the same rows wait for each other and never both.
     return set(connection.execute(statement, sorted(rows, key=lambda row: row[key])).scalars())
 
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert events that are new, and mark nothing: the caller does. Returns how many were new."""
-    return len(_add(connection, _statements(connection.dialect.name).events, "event_id", rows))
+    return len(_add(connection, EventRow.__table__, _statements(connection.dialect.name).events, "event_id", rows))
 
 
 def write_facts(connection: Connection, facts: Facts) -> Receipt:
@@ -76,12 +84,16 @@ def write_batches(connection: Connection, batches: Sequence[Facts]) -> list[Rece
     events = [row for facts in batches for row in facts.events]
     impressions = [row for facts in batches for row in facts.impressions]
     exposures = [row for facts in batches for row in facts.exposures]
-    new_events = _add(connection, statements.events, "event_id", events)
-    new_impressions = _add(connection, statements.impressions, "recommendation_id", impressions)
+    new_events = _add(connection, EventRow.__table__, statements.events, "event_id", events)
+    new_impressions = _add(
+        connection, ImpressionRow.__table__, statements.impressions, "recommendation_id", impressions
+    )
     if exposures:
-        connection.execute(statements.exposures, _earliest(exposures))
+        _add_exposures(connection, statements.exposures, _earliest(exposures))
     units = {row["unit_id"] for rows in (events, impressions, exposures) for row in rows}
-    if units:
+    if is_worth(len(units)):
+        add_column(connection, _DIRTY, "unit_id", sorted(units))
+    elif units:
         connection.execute(statements.dirty, [{"unit_id": unit} for unit in sorted(units)])
     receipts = []
     for facts in batches:
@@ -100,6 +112,14 @@ def _claim(new: set[str], key: str, rows: Sequence[Mapping[str, Any]]) -> int:
             new.discard(row[key])
             count += 1
     return count
+
+
+def _add_exposures(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    if is_worth(len(rows)):
+        values = ", ".join(f"{name} = excluded.{name}" for name in _CHANGED)
+        add_new(connection, _EXPOSURES, rows, f"DO UPDATE SET {values} WHERE exposures.at > excluded.at")
+    else:
+        connection.execute(statement, rows)
 
 
 def _earliest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from flask_limiter.util import get_remote_address
 
 from reclift.resources import shipped
 from reclift.web import problems
+from reclift.web.api.dead_letters import dead_letters
 from reclift.web.api.docs import docs
 from reclift.web.api.health import health
 from reclift.web.api.manage import manage
@@ -49,7 +50,7 @@ def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> 
     app.direct = frozenset({shop.name, health.name})
     app.extensions["reclift"] = Extension(runtime, PlatformPages(runtime))
     problems.install(app)
-    for blueprint in (shop, manage, traffic, reports, planning, sdks, ofrep, health, docs):
+    for blueprint in (shop, manage, traffic, dead_letters, reports, planning, sdks, ofrep, health, docs):
         app.register_blueprint(blueprint)
     init_pages(app)
     limiter = Limiter(get_remote_address, app=app, default_limits=[])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -106,6 +106,7 @@ class PlatformPages(ShopPages, TrafficPages, PeoplePages):
         """Change fields; a version that is not the stored one means that somebody else was faster."""
         with self._write() as session:
             row = experiments.find(session, key)
+            payload = _with_what_forms_lack(payload, experiments.view(row)["arms"])
             if payload.get("version", row.version) != row.version:
                 raise Refused("Somebody else changed this experiment meanwhile. Look at it again, then change it.")
             row = experiments.change(session, self._here.registry, key, payload, actor.email)
@@ -170,6 +171,17 @@ class PlatformPages(ShopPages, TrafficPages, PeoplePages):
                 {"at": row["at"], "actor": row["actor"], "action": row["action"], "detail": _detail(row)}
                 for row in configuration_flow.audit(session, kind, name)
             ]
+
+
+def _with_what_forms_lack(payload: Mapping[str, Any], stored: Sequence[JSON]) -> Mapping[str, Any]:
+    """The pages' form knows nothing of pinned models and re-ranking: an arm whose strategy stays keeps its own."""
+    if not isinstance(payload.get("arms"), list):
+        return payload
+    kept = {
+        (arm["key"], arm["strategy"]): {name: arm[name] for name in ("model", "rerank") if arm[name] is not None}
+        for arm in stored
+    }
+    return {**payload, "arms": [{**kept.get((arm["key"], arm["strategy"]), {}), **arm} for arm in payload["arms"]]}
 
 
 def _detail(row: JSON) -> str:

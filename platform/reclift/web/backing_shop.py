@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import and_, func, not_, select
 
-from reclift.flows import catalogue, jobs, metrics, models, placements
+from reclift.flows import catalogue, evaluations, holdouts, jobs, metrics, models, placements
 from reclift.flows.clock import rfc3339
+from reclift.flows.offline_online import beside_online
 from reclift.storage.tables import EventRow, ExperimentRow, JobRun
 from reclift.strategy import StrategyError
 from reclift.web.backing_base import Backed
@@ -61,6 +62,16 @@ class ShopPages(Backed):
         with self._write() as session:
             jobs.request(session, self._here.queue, "train", {"strategy": strategy, "params": full}, actor.email)
 
+    def offline(self) -> JSON | None:
+        """The newest offline results beside online lifts."""
+        with self._read() as session:
+            return next(iter(beside_online(session, self._here.registry)), None)
+
+    def evaluate(self, actor: Person) -> None:
+        """Ask the worker to evaluate what is in use."""
+        with self._write() as session:
+            evaluations.request(session, self._here.queue, self._here.registry, {}, actor.email)
+
     def activate(self, model_id: str, actor: Person) -> JSON:
         """Let a model answer from now on."""
         if not model_id.isdigit():
@@ -75,7 +86,9 @@ class ShopPages(Backed):
         """Placements with what serves them now."""
         with self._read() as session:
             running = session.execute(
-                select(ExperimentRow.placement, ExperimentRow.key).where(ExperimentRow.status == "running")
+                select(ExperimentRow.placement, ExperimentRow.key).where(
+                    ExperimentRow.status == "running", ExperimentRow.kind != holdouts.KIND
+                )
             ).all()
             views = placements.all_placements(session)
         served = self._here.live.current.placements

@@ -37,8 +37,8 @@ def test_the_example_of_the_api_is_good_and_gets_its_defaults():
     assert shape == GOOD | {
         "exclude": {}, "overrides": {}, "sticky": False, "kind": "ab",
         "arms": [
-            {**GOOD["arms"][0], "model": None},
-            {**GOOD["arms"][1], "control": False, "model": None},
+            {**GOOD["arms"][0], "model": None, "rerank": None},
+            {**GOOD["arms"][1], "control": False, "model": None, "rerank": None},
         ],
     }  # fmt: skip
     assert arms_from(shape["arms"])[1] == Arm("item-cf", "item_cf", {"k": 200}, 0.5)

@@ -94,7 +94,7 @@ def test_the_catalogue_is_swapped_without_reloading_models(shop: Runtime, monkey
         catalogue.put_items(session, [catalogue.parse_item({"item_id": "i0", "available": False})])
         catalogue.delete_item(session, "i1")
     assert shop.live.refresh() is True
-    assert before.available - shop.live.current.available == {"i0", "i1"}
+    assert before.items.available - shop.live.current.items.available == {"i0", "i1"}
     assert shop.live.current.placements is before.placements
 
 
@@ -136,12 +136,15 @@ def test_a_strategy_that_is_gone_or_refuses_its_parameters_stops_no_other(shop: 
 
 def test_a_pinned_model_is_served_whatever_is_active(shop: Runtime) -> None:
     train_one(shop)
-    arms = [{"key": "a", "strategy": "toy", "control": True, "model": 1}, {"key": "b", "strategy": "toy", "model": 9}]
+    arms = [{"key": "a", "strategy": "toy", "control": True, "model": 1}, {"key": "b", "strategy": "toy", "model": 2}]
     start(shop, "pinned", placement="cart", arms=arms)
+    with shop.database.write() as session:
+        session.execute(update(ModelRow).where(ModelRow.version == 2).values(state="removed", active=False))
+        models.activate(session, 1, "me")
     shop.live.refresh()
     assert shop.live.current.arms["pinned", "a"].label == "toy@1"
     assert shop.live.current.arms["pinned", "b"].model is None
-    assert shop.live.current.placements["cart"].default.label == "toy@2"
+    assert shop.live.current.placements["cart"].default.label == "toy@1"
 
 
 def test_what_ended_is_not_kept_in_memory(shop: Runtime) -> None:

@@ -198,6 +198,19 @@ def test_training_takes_typed_parameters_and_refuses_wrong_ones(manager, platfor
     assert manager.send("/app/strategies/nope/train").status_code == 404
 
 
+def test_offline_results_stand_beside_online_lifts_and_are_asked_for(manager, viewer, platform):
+    page = manager.get("/app/strategies").text
+    assert "offline said +25.0" in page
+    assert "/app/experiments/home-recs" in page
+    assert "being evaluated" in manager.send("/app/strategies/evaluate").text
+    assert platform.calls[-1] == ("evaluate", "mia@shop.example")
+    platform.shop["offline"] = []
+    page = viewer.get("/app/strategies").text
+    assert "Nothing has been evaluated yet" in page
+    assert "Evaluate now" not in page
+    assert viewer.send("/app/strategies/evaluate").status_code == 403
+
+
 def test_a_model_is_rolled_back(manager, platform):
     assert "Roll back to this" in manager.get("/app/strategies").text
     assert "item_cf@6 is served" in manager.send("/app/models/item_cf@6/activate").text

@@ -109,6 +109,10 @@ def test_who_is_left_out_and_who_tests_and_a_group_that_is_used(people: Browser)
     page = text_of(people.send("/app/experiments/new", form("Careful", **left_out)))
     assert "in the group staff or is_bot is true" in page
     assert "u7" in page
+    page = text_of(people.send("/app/experiments/careful/testers", {"unit": "u8", "arm": "control"}))
+    assert "u8 sees control from now on" in page
+    wrong_arm = people.send("/app/experiments/careful/testers", {"unit": "u8", "arm": "third"}).text
+    assert "overrides.u8 must be an arm" in wrong_arm
     assert "is used by careful" in text_of(people.send("/app/traffic/groups/staff/delete"))
     wrong = people.send("/app/experiments/new", form("Other", **{**left_out, "exclude-0-value": "nobody"}))
     assert wrong.status_code == 422

@@ -27,6 +27,7 @@ CHANGES = [
     ("/app/traffic/groups/staff/delete", {}), ("/app/experiments/home-recs/phase", PHASE),
     ("/app/experiments/pdp-similar/weights", WEIGHTS), ("/app/experiments/home-recs/ramp", RAMP),
     ("/app/experiments/no-experiments/do/stop", {}),
+    ("/app/experiments/home-recs/testers", {"unit": "u9", "arm": "als"}),
 ]  # fmt: skip
 
 
@@ -212,6 +213,17 @@ def test_the_split_names_layer_people_who_test_and_who_is_left_out(viewer):
     for words in ("holds 0 % to 60 % of the users", "u42", "in the group bots or is_staff is true", "Phase 1"):
         assert words in page
     assert "the largest free piece is 40 %" in plain(viewer.get("/app/experiments/home-ease"))
+
+
+def test_people_who_test_come_and_go_while_it_runs(manager, platform):
+    path = "/app/experiments/home-recs/testers"
+    assert "u9 sees item-cf from now on" in manager.send(path, {"unit": " u9 ", "arm": "item-cf"}).text
+    assert platform.experiment("home-recs")["overrides"] == {"u42": "als", "u9": "item-cf"}
+    assert "u42 is treated like everybody" in manager.send(path, {"unit": "u42", "arm": ""}).text
+    assert platform.experiment("home-recs")["overrides"] == {"u9": "item-cf"}
+    assert "is not on the list" in manager.send(path, {"unit": "u42", "arm": ""}).text
+    assert "needs a user id" in manager.send(path, {"unit": "", "arm": "als"}).text
+    assert manager.send("/app/experiments/home-ease/testers", {"unit": "u1", "arm": "als"}).status_code == 409
 
 
 def test_computing_a_report_is_waited_for(manager):

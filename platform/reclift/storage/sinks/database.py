@@ -12,6 +12,7 @@ from reclift.domain.events import Facts
 from reclift.storage.database import Database
 from reclift.storage.eventlog import GroupCommit, Poison, SinkUnavailable
 from reclift.storage.facts import Receipt, write_batches, write_facts
+from reclift.storage.persons import resolve
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class DatabaseSink:
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
         try:
             with self._database.connection() as connection:
+                resolve(connection, batches)
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):
@@ -50,6 +52,7 @@ class DatabaseSink:
     def _alone(self, facts: Facts) -> Receipt | Exception:
         try:
             with self._database.connection() as connection:
+                resolve(connection, [facts])
                 return write_facts(connection, facts)
         except Exception as error:  # noqa: BLE001 (what is not the database's fault is the batch's)
             if _is_away(error) or _is_conflict(error):

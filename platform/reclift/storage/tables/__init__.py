@@ -1,7 +1,7 @@
 """The mapped classes. Import them from here."""
 
 from reclift.storage.tables.base import Base, Json, UtcDateTime
-from reclift.storage.tables.catalogue import Alias, ItemRow, Profile
+from reclift.storage.tables.catalogue import Alias, ItemRow, NewItem, Profile
 from reclift.storage.tables.configuration import (
     Account,
     ApiKey,
@@ -13,7 +13,7 @@ from reclift.storage.tables.configuration import (
     Placement,
     SavedGroupRow,
 )
-from reclift.storage.tables.facts import DirtyUnit, EventRow, ExposureRow, ImpressionRow
+from reclift.storage.tables.facts import DeadLetter, DirtyUnit, EventRow, ExposureRow, ImpressionRow
 from reclift.storage.tables.results import (
     EvaluationRow,
     ExperimentUnit,
@@ -34,6 +34,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Configuration",
+    "DeadLetter",
     "DirtyUnit",
     "EvaluationRow",
     "EventRow",
@@ -47,6 +48,7 @@ __all__ = [
     "Json",
     "MetricRow",
     "ModelRow",
+    "NewItem",
     "Placement",
     "PositionTotal",
     "Profile",

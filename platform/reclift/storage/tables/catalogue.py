@@ -27,6 +27,14 @@ class ItemRow(Base):
     __table_args__ = (Index(None, "category"), Index("ix_items_unavailable", "available"))
 
 
+class NewItem(Base):
+    """An item that few have met, for placements that explore: how often it was chosen or shown."""
+
+    __tablename__ = "new_items"
+    item_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    met: Mapped[int]
+
+
 class Profile(Base):
     """What the shop told of a user, by canonical id."""
 

@@ -25,7 +25,8 @@ class Configuration(Base):
 class Placement(Base):
     """A place in the shop that shows recommendations, with its default strategy and its fallback chain.
 
-    `settings` may hold `seen` ("bought", "interacted" or "none": what is not shown again) and `k`.
+    `settings` may hold `seen` ("bought", "shown", "interacted" or "none": what is not shown again), `rerank` (as an
+    arm's) and `explore` (the share of slots for new items).
     """
 
     __tablename__ = "placements"
@@ -43,6 +44,7 @@ class ExperimentRow(Base):
     """An experiment as stored. A holdout is one of kind `holdout`; a global one has no placement.
 
     `data` keeps what only people, reports and schedules read: `note`, `planned_days`, `ramp`, `phases`, …
+    `settled_at`: since then its raw facts may be gone, and its totals are final.
     """
 
     __tablename__ = "experiments"
@@ -70,6 +72,7 @@ class ExperimentRow(Base):
     updated_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
     arms: Mapped[list[ArmRow]] = relationship(
         back_populates="experiment", cascade="all, delete-orphan", order_by="ArmRow.position", lazy="selectin"
     )
@@ -94,6 +97,7 @@ class ArmRow(Base):
     weight: Mapped[float] = mapped_column(default=1.0)
     control: Mapped[bool] = mapped_column(default=False)
     model: Mapped[int | None]
+    rerank: Mapped[dict[str, Any] | None]
     experiment: Mapped[ExperimentRow] = relationship(back_populates="arms")
     __table_args__ = (
         UniqueConstraint("experiment_id", "key"),

@@ -1,4 +1,4 @@
-"""What happened: impressions, exposures, events; and the units whose totals are to be recomputed.
+"""What happened: impressions, exposures, events; the units whose totals are to be recomputed; what cannot be kept.
 
 Times are whole microseconds since 1970 (UTC) in a BIGINT: exact, portable, and arithmetic is plain in both databases.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, Index, Integer, String
+from sqlalchemy import BigInteger, Float, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reclift.storage.tables.base import Base
@@ -81,4 +81,20 @@ class DirtyUnit(Base):
     __tablename__ = "dirty_units"
     id: Mapped[int] = mapped_column(_Counter, primary_key=True)
     unit_id: Mapped[str] = mapped_column(String(200))
+    __table_args__ = (Index(None, "unit_id"), {"sqlite_autoincrement": True})
+
+
+class DeadLetter(Base):
+    """What was acknowledged and cannot be written, with the reason: nothing is dropped in silence.
+
+    `payload` is what came, as it came (it may be no text at all); `unit_id` is whose it is, where that can be told.
+    """
+
+    __tablename__ = "dead_letters"
+    id: Mapped[int] = mapped_column(_Counter, primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str]
+    unit_id: Mapped[str | None] = mapped_column(String(200))
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
     __table_args__ = (Index(None, "unit_id"), {"sqlite_autoincrement": True})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 """Objects and lists within each other, at most: what comes after the parser may walk them by recursion."""
 
+MOST_CATEGORIES = 100
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 _LARGEST_ROW = 2**31 - 1
@@ -164,6 +165,24 @@ def identifiers(body: Mapping[str, Any], name: str, most: int) -> Sequence[str] 
         if not isinstance(entry, str) or not entry:
             raise bad_field(name, entry, "must be a list of non-empty strings")
     return value
+
+
+def categories(body: Mapping[str, Any]) -> frozenset[str] | None:
+    """The categories of `filters`; None: any."""
+    filters = mapping(body, "filters")
+    for name in filters:
+        if name != "category":
+            raise bad_field(f"filters.{name}", filters[name], "is no filter; there is category")
+    wanted = filters.get("category")
+    if wanted is None:
+        return None
+    if (
+        not isinstance(wanted, list)
+        or not 1 <= len(wanted) <= MOST_CATEGORIES
+        or not all(isinstance(one, str) and one for one in wanted)
+    ):
+        raise bad_field("filters.category", wanted, f"must be a list of 1 to {MOST_CATEGORIES} categories")
+    return frozenset(wanted)
 
 
 def whole(body: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:

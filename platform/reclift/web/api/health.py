@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -9,11 +12,17 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from reclift.flows import rollup
+from reclift.flows import dead_letters, rollup
 from reclift.flows.errors import FlowError
 from reclift.web.api.body import answer
 from reclift.web.auth import runtime
 from reclift.wiring import Runtime
+
+_STREAM = {
+    "batches": "Batches waiting in the Redis stream",
+    "bytes": "Bytes waiting in the Redis stream",
+    "lag_seconds": "Age of the oldest batch waiting in the Redis stream",
+}
 
 health = Blueprint("health", __name__)
 
@@ -39,12 +48,16 @@ def ready() -> Response:
     except (FlowError, SQLAlchemyError) as error:
         return answer({"status": "not ready", "database": database, "plan": str(error).splitlines()[0]}, 503)
     age = here.live.age_seconds
-    body = {
+    body: dict[str, Any] = {
         "status": "ok" if database == "ok" else "degraded",
         "database": database,
         "plan": {"version": serving.version, "age_seconds": round(age, 3) if age is not None else None},
         "spool_bytes": here.spool.size(),
     }
+    if here.stream is not None:
+        body["stream"] = stream = here.stream.state()
+        if stream["status"] != "ok":
+            body["status"] = "degraded"
     return answer(body)
 
 
@@ -69,13 +82,29 @@ class _Counts(Collector):
             value=here.live.age_seconds or 0,
         )
         result: list[Metric] = [taken, refused, spool, age]
+        if here.stream is not None:
+            result += _stream(here.stream.state())
         try:
             with here.database.read() as session:
-                waiting = rollup.waiting(session)
+                waiting, buried = rollup.waiting(session), dead_letters.count(session)
         except SQLAlchemyError:
             return result  # the gauge is missing while the database is away, which is what its absence means
         result.append(GaugeMetricFamily("reclift_units_waiting", "Marks that wait for the rollup", value=waiting))
+        result.append(GaugeMetricFamily("reclift_dead_letters", "Facts that cannot be written", value=buried))
         return result
+
+
+def _stream(state: Mapping[str, Any]) -> list[Metric]:
+    """What waits in Redis; missing while Redis is away, which is what the gauges' absence means."""
+    used = GaugeMetricFamily("reclift_stream_used", "1: events go to the Redis stream", value=state["status"] == "ok")
+    return [
+        used,
+        *(
+            GaugeMetricFamily(f"reclift_stream_{name}", about, value=state[name])
+            for name, about in _STREAM.items()
+            if name in state
+        ),
+    ]
 
 
 @health.get("/metrics")

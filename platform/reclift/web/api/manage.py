@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from reclift.flows import accounts, configuration, experiments, jobs, metrics, models, placements
+from reclift.flows import accounts, configuration, evaluations, experiments, jobs, metrics, models, placements
 from reclift.flows.errors import Invalid
+from reclift.flows.offline_online import beside_online
 from reclift.flows.plan_warnings import plan_warnings
 from reclift.strategy import StrategyError
 from reclift.web.api.body import answer, json_object, known_fields, mapping, query_text, query_whole, row_id
@@ -195,6 +196,27 @@ def activate_model(model_id: str) -> Response:
         view = models.view(models.activate(session, row_id("model", model_id), actor()))
     here.live.refresh()
     return answer(view)
+
+
+@manage.get("/evaluations")
+@scoped("read", people=True)
+def list_evaluations() -> Response:
+    """Offline results, newest first, beside the online lifts of the same strategies."""
+    here = runtime()
+    with here.database.read() as session:
+        found = beside_online(session, here.registry, query_whole("limit", 1, 1, evaluations.KEEP))
+    return answer({"evaluations": found})
+
+
+@manage.post("/evaluations")
+@scoped("manage", people=True)
+def evaluate() -> Response:
+    """Ask the worker for an offline evaluation; answers 202 with the job."""
+    body = json_object()
+    known_fields(body, frozenset({"strategies", "split", "fallback"}))
+    here = runtime()
+    with here.database.write() as session:
+        return answer(jobs.view(evaluations.request(session, here.queue, here.registry, body, actor())), 202)
 
 
 @manage.get("/jobs")

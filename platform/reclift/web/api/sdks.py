@@ -57,6 +57,7 @@ def features(client_key: str) -> Response:
         raise Refused(
             404, "Not found", "there is no client key like this; make one: reclift create-key NAME --scope client"
         )
+    _refuse_pseudonyms(serving)
     response = _answer(_features, serving)
     # Shared caches may keep it for a moment and show the old one while they fetch the new.
     response.headers["Cache-Control"] = f"public, max-age={_MAX_AGE}, stale-while-revalidate=60"
@@ -68,10 +69,22 @@ def features(client_key: str) -> Response:
 @scoped("shop")
 def plan() -> Response:
     """All that it takes to decide as this server does; for servers, since testers and saved groups are in clear."""
-    response = _answer(_plan, runtime().live.current)
+    serving = runtime().live.current
+    _refuse_pseudonyms(serving)
+    response = _answer(_plan, serving)
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
+
+
+def _refuse_pseudonyms(serving: Serving) -> None:
+    if serving.pseudonyms:
+        raise Refused(
+            409,
+            "Not possible with pseudonyms",
+            "units are bucketed by pseudonyms, which an SDK cannot compute without the key; "
+            "ask /assign or OFREP, which answer the same arm for every user",
+        )
 
 
 def _answer(payload: _Payload, serving: Serving) -> Response:

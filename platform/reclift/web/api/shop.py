@@ -18,6 +18,7 @@ from reclift.flows.recommend import Wish
 from reclift.web.api.assignments import Written
 from reclift.web.api.body import (
     answer,
+    categories,
     identifier,
     identifiers,
     json_object,
@@ -54,6 +55,7 @@ _RECOMMEND = frozenset(
         "context",
         "exclude",
         "candidates",
+        "filters",
         "request_id",
         "timestamp",
         "preview",
@@ -147,6 +149,7 @@ def recommend() -> Response:
         context_items=context_items,
         exclude=frozenset(identifiers(body, "exclude", _MOST_CANDIDATES) or ()),
         candidates=frozenset(candidates) if candidates is not None else None,
+        categories=categories(body),
         request_id=optional_identifier(body, "request_id"),
         at=_replayed_at(body),
         preview=_preview(body),
@@ -266,7 +269,7 @@ def add_alias(user_id: str) -> Response:
     user_id = identifier({"user_id": user_id}, "user_id")
     here = runtime()
     with here.database.write() as session:
-        added = catalogue.add_alias(session, user_id, alias)
+        added = catalogue.add_alias(session, here.pseudonyms(user_id), here.pseudonyms(alias))
     here.live.refresh()
     if added:
         here.sticky.renew(here.live.current.canonical(user_id))  # the alias may have met arms that are now theirs
@@ -281,7 +284,12 @@ def erase_user(user_id: str) -> Response:
 
     here = runtime()
     unit = here.live.current.canonical(identifier({"user_id": user_id}, "user_id"))
-    removed = erase(here.database, here.spool, unit)
-    here.histories.forget(unit)
-    here.sticky.forget(unit)
+
+    def forget(one: str) -> None:
+        here.histories.forget(one)
+        here.shown.forget(one)
+        here.sticky.forget(one)
+
+    removed = erase(here.database, here.spool, unit, stream=here.stream_drain(), forget=forget)
+    here.live.refresh()
     return answer({"user_id": user_id, "removed": removed})

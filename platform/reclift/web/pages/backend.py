@@ -206,6 +206,14 @@ class Pages(Protocol):
         """Ask the worker for a new model version; returns at once."""
         ...
 
+    def offline(self) -> JSON | None:
+        """The newest offline results beside online lifts, as in `GET /api/v1/evaluations`; `None`: none yet."""
+        ...
+
+    def evaluate(self, actor: Person) -> None:
+        """Ask the worker to evaluate everything that is in use; returns at once."""
+        ...
+
     def activate(self, model_id: str, actor: Person) -> JSON:
         """Serve this version from now on (a rollback, when it is an older one); returns the model."""
         ...

@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from . import present, traffic_form
 from .backend import JSON, Invalid, Problem, Refused, backend
-from .frame import Answer, actor, done, manager_only
+from .frame import Answer, actor, done, manager_only, refused
 
 BLANKS = 3
 """Empty rows under a ramp's steps, for more of them."""
@@ -139,6 +139,27 @@ def plan_ramp(key: str) -> Answer:
     return _back(key)
 
 
+@manager_only
+def change_tester(key: str) -> Answer:
+    """One more person who tests, or another arm for one; without an arm the person is taken off the list."""
+    experiment = _running(key)
+    unit, arm = (request.form.get(name, "").strip() for name in ("unit", "arm"))
+    others = {name: at for name, at in experiment["overrides"].items() if name != unit}
+    if not unit:
+        refused("A person who tests needs a user id, as the shop sends it.")
+        return _back(key)
+    if not arm and unit not in experiment["overrides"]:
+        refused(f"{unit} is not on the list of people who test.")
+        return _back(key)
+    try:
+        backend().change_experiment(key, {"overrides": {**others, unit: arm} if arm else others}, actor())
+    except Invalid as error:
+        refused("; ".join(f"{problem['field']} {problem['rule']}" for problem in error.problems))
+    else:
+        done(f"{unit} sees {arm} from now on." if arm else f"{unit} is treated like everybody from now on.")
+    return _back(key)
+
+
 def routes(pages: Blueprint) -> None:
     """Hang the views in."""
     for name, show, take, label in (
@@ -149,3 +170,4 @@ def routes(pages: Blueprint) -> None:
         rule = f"/experiments/<key>/{name}"
         pages.add_url_rule(rule, name, show)
         pages.add_url_rule(rule, label, take, methods=["POST"])
+    pages.add_url_rule("/experiments/<key>/testers", "change_tester", change_tester, methods=["POST"])

@@ -19,6 +19,7 @@ def _page(problems: list[Problem] | None = None, at: str = "", typed: Any = None
         by_strategy.setdefault(model["strategy"], []).append(model)
     return render_template(
         "pages/strategies.html", strategies=platform.strategies(), models=by_strategy, schema_form=schema_form,
+        offline=platform.offline(),
         problems=problems or [], at=at, typed=typed or {},
     )  # fmt: skip
 
@@ -49,6 +50,14 @@ def train(key: str) -> Answer:
 
 
 @manager_only
+def evaluate() -> Answer:
+    """Have everything that is in use evaluated offline."""
+    backend().evaluate(actor())
+    done("Strategies are being evaluated; the run is among the jobs.")
+    return redirect(url_for("pages.strategies") + "#offline")
+
+
+@manager_only
 def activate(model_id: str) -> Answer:
     """Serve this version from now on."""
     try:
@@ -63,5 +72,6 @@ def activate(model_id: str) -> Answer:
 def routes(pages: Blueprint) -> None:
     """Hang the views in."""
     pages.add_url_rule("/strategies", view_func=strategies)
+    pages.add_url_rule("/strategies/evaluate", "evaluate", evaluate, methods=["POST"])
     pages.add_url_rule("/strategies/<key>/train", "train", train, methods=["POST"])
     pages.add_url_rule("/models/<path:model_id>/activate", "activate", activate, methods=["POST"])

@@ -22,7 +22,7 @@ from reclift.web.api.openapi.parts import REFUSALS, Json, ref
 from reclift.web.auth import Access
 from reclift.web.problems import MEDIA_TYPE
 
-BLUEPRINTS = frozenset({"shop", "manage", "traffic", "reports", "planning", "sdks", "ofrep", "health"})
+BLUEPRINTS = frozenset({"shop", "manage", "traffic", "dead_letters", "reports", "planning", "sdks", "ofrep", "health"})
 """Whose routes the document describes."""
 
 TAGS: tuple[tuple[str, str, dict[str, dict[str, Json]]], ...] = (
@@ -32,7 +32,7 @@ TAGS: tuple[tuple[str, str, dict[str, dict[str, Json]]], ...] = (
     ("Traffic", "Phases, ramps, groups, holdouts, layers and preview links.", paths_experiments.TRAFFIC),
     ("Reports", "The lifts, and whether to trust them.", paths_experiments.REPORTS),
     ("Configuration", "Metrics, placements and strategies.", paths_operations.CONFIGURATION),
-    ("Operations", "Models, jobs, keys and the audit log.", paths_operations.OPERATIONS),
+    ("Operations", "Models, jobs, dead letters, keys and the audit log.", paths_operations.OPERATIONS),
     ("Health", "For load balancers and monitoring; no key needed.", paths_shop.HEALTH),
 )
 SCHEMAS: dict[str, Json] = {

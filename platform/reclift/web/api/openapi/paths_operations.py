@@ -15,6 +15,8 @@ def _id(name: str, about: str) -> Json:
     return in_path(name, whole(about, minimum=1, maximum=2**31 - 1))
 
 
+_LETTER = _id("letter_id", "The dead letter's id.")
+
 CONFIGURATION: dict[str, dict[str, Json]] = {
     "/api/v1/metrics": {
         "get": operation("List metrics", "Built-in ones and yours.", {200: ("Metrics.", "MetricList")}, refusals=[503]),
@@ -77,6 +79,23 @@ OPERATIONS: dict[str, dict[str, Json]] = {
             refusals=[404, 409, 503],
         )
     },
+    "/api/v1/evaluations": {
+        "get": operation(
+            "Read offline results",
+            "Newest first. Each strategy has the online lifts of the arms that show it with the same parameters, and "
+            "what offline said of the same two.",
+            {200: ("Results.", "EvaluationList")},
+            parameters=[in_query("limit", whole("How many.", minimum=1, maximum=20, default=1))],
+            refusals=[422, 503],
+        ),
+        "post": operation(
+            "Evaluate strategies offline",
+            "Asks the worker: strategies are fitted on the past and asked for what people chose later.",
+            {202: ("Asked for.", "Job")},
+            body="EvaluationRequest",
+            refusals=[503],
+        ),
+    },
     "/api/v1/jobs": {
         "get": operation(
             "List jobs",
@@ -93,6 +112,40 @@ OPERATIONS: dict[str, dict[str, Json]] = {
             {200: ("The job.", "Job")},
             parameters=[_id("job_id", "The job's id.")],
             refusals=[404, 503],
+        )
+    },
+    "/api/v1/dead-letters": {
+        "get": operation(
+            "List dead letters",
+            "Facts that were acknowledged and cannot be written, newest first.",
+            {200: ("Dead letters.", "DeadLetterList")},
+            parameters=[_limit(100)],
+            refusals=[422, 503],
+        )
+    },
+    "/api/v1/dead-letters/{letter_id}": {
+        "get": operation(
+            "Read a dead letter",
+            "What came, and why it cannot be written.",
+            {200: ("The dead letter.", "DeadLetter")},
+            parameters=[_LETTER],
+            refusals=[404, 503],
+        ),
+        "delete": operation(
+            "Discard a dead letter",
+            "For good.",
+            {204: ("Gone.", None)},
+            parameters=[_LETTER],
+            refusals=[404, 503],
+        ),
+    },
+    "/api/v1/dead-letters/{letter_id}/replay": {
+        "post": operation(
+            "Replay a dead letter",
+            "Writes it into the tables now and removes the letter; while it is still refused, 409 says why.",
+            {200: ("Written.", "DeadLetterReplayed")},
+            parameters=[_LETTER],
+            refusals=[404, 409, 503],
         )
     },
     "/api/v1/keys": {

@@ -118,7 +118,7 @@ SDKS: dict[str, dict[str, Json]] = {
                 "the same arms as /assign. Public to whoever has the key; nothing secret in it. Send `If-None-Match`.",
                 {200: ("The features.", "GrowthBookPayload"), 304: ("Unchanged.", None)},
                 parameters=[in_path("client_key", text("A client key."))],
-                refusals=[404, 503],
+                refusals=[404, 409, 503],
             ),
             "security": [],
         }

@@ -124,6 +124,16 @@ _SHOWN_EXAMPLE = {
     "stopped_at": None,
 }
 SCHEMAS: dict[str, Json] = {
+    "Rerank": closed(
+        "Makes lists more varied, whatever strategy ranked them.",
+        {
+            "balance": number("0: the strategy's order, 1: nothing but variety.", minimum=0, maximum=1, default=0),
+            "category_cap": maybe(
+                whole("At most so many of one category, where others are there.", minimum=1, maximum=1_000)
+            ),
+        },
+        example={"balance": 0.3, "category_cap": 3},
+    ),
     "Arm": closed(
         "One variation of an experiment.",
         {
@@ -133,6 +143,7 @@ SCHEMAS: dict[str, Json] = {
             "weight": number("Its share, relative to the other arms.", exclusiveMinimum=0),
             "control": flag("Whether others are compared with it."),
             "model": maybe(whole("A model version to stay with; null: the active one.", minimum=1)),
+            "rerank": maybe(ref("Rerank")),
         },
         required=["key", "strategy"],
         example=_ARMS[1],

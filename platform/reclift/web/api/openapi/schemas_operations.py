@@ -1,4 +1,4 @@
-"""Metrics, placements, strategies, models, jobs, keys and the audit log."""
+"""Metrics, placements, strategies, models, jobs, dead letters, keys and the audit log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from reclift.web.api.openapi.parts import (
     maybe,
     number,
     obj,
+    pair,
     ref,
     text,
     when,
@@ -57,15 +58,19 @@ _PLACEMENT: dict[str, Json] = {
     "strategy": text("What answers when no experiment decides."),
     "params": anything("Its parameters."),
     "fallback": many({"type": "string"}, "Strategies that fill up a short list, in this order."),
-    "seen": choice("What is not shown again.", "bought", "interacted", "none"),
+    "seen": choice("What is not shown again.", "bought", "shown", "interacted", "none"),
+    "rerank": maybe(ref("Rerank")),
+    "explore": number("Share of the slots that new items get.", minimum=0, maximum=0.5),
 }
-_HOME = {
+_HOME: Json = {
     "key": "home",
     "name": "Home page",
     "strategy": "popularity",
     "params": {},
     "fallback": ["popularity"],
     "seen": "bought",
+    "rerank": None,
+    "explore": 0.0,
 }
 
 
@@ -118,10 +123,71 @@ SCHEMAS: dict[str, Json] = {
             "items": maybe(whole("Items learnt from.")),
             "interactions": maybe(whole("Events learnt from.")),
             "size_bytes": maybe(whole("Of its artifact.")),
-            "metrics": anything("Offline metrics."),
-            "error": maybe(text("Why it is not ready.")),
+            "metrics": anything(
+                "What it found of what a sample of users chose last; or `reason`: why it was not measured."
+            ),
+            "error": maybe(text("Why it is not ready, or does not answer.")),
         },
     ),
+    "EvaluationRequest": closed(
+        "What to evaluate.",
+        {
+            "strategies": maybe(many({"type": "string"}, "With their defaults; none: everything that is in use.")),
+            "split": maybe(
+                choice(
+                    "Find the last fifth of time, or what each user chose last.",
+                    *("temporal", "leave-last-out"),
+                    default="temporal",
+                )
+            ),
+            "fallback": maybe(text("The strategy that fills short lists.")),
+        },
+        example={"strategies": ["popularity", "item_cf"], "split": "temporal"},
+    ),
+    "EvaluationResult": obj(
+        "One strategy.",
+        {
+            "name": text("In this table."),
+            "strategy": text("Its key."),
+            "params": anything("All parameters."),
+            "metrics": anything("Length of list -> metric -> `value`, `interval`, `users`, `reason`."),
+            "by_history": many(anything("`history`: first and last length."), "The primary metric by length."),
+            "fit_seconds": number("Training took."),
+            "answer_ms": number("An answer took, on average."),
+            "own_share": number("Share of the places that it filled itself.", minimum=0, maximum=1),
+            "online": many(
+                obj(
+                    "An arm that shows it.",
+                    {
+                        "experiment": key("The experiment."),
+                        "arm": key("The arm."),
+                        "metric": text("The primary metric."),
+                        "against": text("The control's strategy."),
+                        "lift": number("Relative."),
+                        "lift_ci": pair("Its interval."),
+                        "offline_lift": maybe(number("The same of the primary offline metric; null: not known.")),
+                    },
+                ),
+                "Online lifts.",
+            ),
+        },
+    ),
+    "Evaluation": obj(
+        "An offline evaluation.",
+        {
+            "id": whole("Its number."),
+            "computed_at": when("Computed."),
+            "split": anything("What was learnt from, and what was to be found."),
+            "primary": text("The metric that is compared."),
+            "primary_k": whole("At this length of list.", minimum=1),
+            "level": number("Of the intervals."),
+            "methods": anything("How intervals and p-values were computed."),
+            "fallback": maybe(text("What filled short lists.")),
+            "results": many(ref("EvaluationResult"), "By strategy."),
+            "comparisons": many(anything("`second` minus `first`."), "Every pair of strategies."),
+        },
+    ),
+    "EvaluationList": listing("evaluations", "Evaluation", "Newest first."),
     "Job": obj(
         "Work for the worker.",
         {
@@ -138,6 +204,25 @@ SCHEMAS: dict[str, Json] = {
             "message": text("In words."),
             "error": maybe(text("Why it failed.")),
         },
+    ),
+    "DeadLetter": obj(
+        "A fact, or a batch nobody can read, that cannot be written.",
+        {
+            "id": whole("Its number."),
+            "at": when("Given up."),
+            "source": text("Where it came from.", examples=["stream", "spool"]),
+            "reason": text("Why it cannot be written."),
+            "payload": text("What came; the first 10,000 characters."),
+            "bytes": whole("How large it is."),
+        },
+    ),
+    "DeadLetterList": obj(
+        "Dead letters, newest first.",
+        {"dead_letters": many(ref("DeadLetter"), "The newest."), "total": whole("How many there are.")},
+    ),
+    "DeadLetterReplayed": obj(
+        "It is in the tables.",
+        {"id": whole("The letter that is gone."), "accepted": whole("Facts that were new.")},
     ),
     "KeyRequest": closed(
         "A new API key.",

@@ -355,7 +355,18 @@ SCHEMAS: dict[str, Json] = {
                 },
             ),
             "spool_bytes": whole("Waiting on disk.", minimum=0),
+            "stream": obj(
+                "The Redis stream of events, where Redis is set.",
+                {
+                    "status": text("ok, or why it is not used."),
+                    "batches": whole("Waiting.", minimum=0),
+                    "bytes": whole("Waiting.", minimum=0),
+                    "lag_seconds": number("Age of the oldest that waits.", minimum=0),
+                },
+                required=["status"],
+            ),
         },
+        required=["status", "database", "plan", "spool_bytes"],
         example={
             "status": "ok",
             "database": "ok",

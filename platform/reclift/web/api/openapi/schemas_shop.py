@@ -146,6 +146,22 @@ SCHEMAS: dict[str, Json] = {
             "candidates": maybe(
                 many(text("An item's id.", minLength=1), "Show only these; null: any.", maxItems=10_000)
             ),
+            "filters": maybe(
+                closed(
+                    "Show only what fulfils these.",
+                    {
+                        "category": maybe(
+                            many(
+                                text("A category, as items have it.", minLength=1),
+                                "Only items of these; null: any.",
+                                minItems=1,
+                                maxItems=100,
+                            )
+                        )
+                    },
+                    example={"category": ["shirts", "trousers"]},
+                )
+            ),
             "request_id": maybe(ident("Makes a retry safe: the same id gives the same answer and one impression.")),
             "timestamp": maybe(
                 text("A past moment, for replays; needs a key with scope `replay`.", format="date-time")
@@ -168,9 +184,9 @@ SCHEMAS: dict[str, Json] = {
             "item_id": ident("The item."),
             "position": whole("From 1.", minimum=1),
             "score": number("The strategy's own measure; compare within one list only."),
-            "source": text("The strategy that put it there."),
+            "source": text("The strategy that put it there; `explore` for a new item on trial."),
             "arm": text("The arm that it belongs to, in an experiment."),
-            "propensity": number("Chance of being shown here, where the strategy draws.", minimum=0, maximum=1),
+            "propensity": number("Chance of being shown here, where it was drawn.", minimum=0, maximum=1),
             "reason": text("Why, in the strategy's words."),
         },
         required=["item_id", "position", "score", "source"],

@@ -1,0 +1,51 @@
+"""Facts are written under the person's id as it is known then: an alias may be told while they wait in a buffer.
+
+Who writes facts and who changes aliases (or erases a person) must not pass each other unseen: facts of an alias that
+are written while it is merged would keep the old id, facts of a person that are written while it is erased would stay.
+On PostgreSQL writers share an advisory lock that changes of persons take alone; on SQLite all writers take turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
+
+from reclift.domain.events import Facts
+
+_LOCK = 7_236_002  # any constant that is not another's: see migrate.py
+_SQLITE = text("SELECT alias, unit_id FROM aliases WHERE alias IN (SELECT value FROM json_each(:units))")
+_POSTGRESQL = text("SELECT alias, unit_id FROM aliases WHERE alias = ANY(:units)")
+
+
+def change_alone(session: Session) -> None:
+    """Until this transaction ends, nobody writes facts."""
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def write_beside_others(connection: Connection) -> None:
+    """Until this transaction ends, nobody changes who is whom."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": _LOCK})
+
+
+def resolve(connection: Connection, batches: Sequence[Facts]) -> None:
+    """Put the canonical id in place of each alias, in the rows themselves."""
+    write_beside_others(connection)
+    rows = [row for facts in batches for rows in (facts.events, facts.impressions, facts.exposures) for row in rows]
+    units = {row["unit_id"] for row in rows if isinstance(row.get("unit_id"), str)}
+    is_sqlite = connection.dialect.name == "sqlite"
+    # One parameter, however many ids there are.
+    given: Any = orjson.dumps(list(units)).decode() if is_sqlite else list(units)
+    found = connection.execute(_SQLITE if is_sqlite else _POSTGRESQL, {"units": given})
+    persons = {row.alias: row.unit_id for row in found}
+    if persons:
+        for row in rows:
+            unit: Any = row.get("unit_id")
+            if unit in persons:
+                row["unit_id"] = persons[unit]

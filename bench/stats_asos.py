@@ -1,6 +1,6 @@
 """Three ways to look at 78 real experiments: which call a difference, when, and which take it back.
 
-    python bench/stats_asos.py PATH_TO_PARQUET     # asos_digital_experiments_dataset.parquet
+    python -m bench.stats_asos [PATH_TO_PARQUET]     # asos_digital_experiments_dataset.parquet, in ../shared by default
 
 Prints a Markdown table for docs/statistics.md. Data: ASOS Digital Experiments Dataset, Liu, Cardoso, Couturier and
 McCoy 2021, "Datasets for Online Controlled Experiments", NeurIPS (CC BY 4.0).
@@ -9,9 +9,11 @@ McCoy 2021, "Datasets for Online Controlled Experiments", NeurIPS (CC BY 4.0).
 from __future__ import annotations
 
 import argparse
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -22,6 +24,7 @@ from reclift.stats.sequential import always_valid_p, mixture_p
 from reclift.stats.sums import Sums
 
 ALPHA = 0.05
+FILE = "asos_digital_experiments_dataset.parquet"
 
 
 def read(path: str) -> dict[tuple, list[dict]]:
@@ -58,7 +61,8 @@ def p_values(rows: list[dict]) -> list[tuple[float, float, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path")
+    shared = Path(os.environ.get("RECLIFT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    parser.add_argument("path", nargs="?", default=shared / "data" / "asos" / FILE)
     series = read(parser.parse_args().path)
     ways: list[tuple[str, int, Callable]] = [
         ("fixed p, read once at the end", 0, lambda p: p[-1] < ALPHA),

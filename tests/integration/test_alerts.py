@@ -129,7 +129,7 @@ def test_each_kind_goes_out_once_and_again_after_it_has_cleared(
     assert (sent["kind"], sent["experiment"]) == (kind, "sim")
     assert words in sent["detail"]
     assert sent["text"] == f"{sent['title']}. {sent['detail']}"
-    assert sent["url"] == "https://ab.example/experiments/sim"
+    assert sent["url"] == "https://ab.example/app/experiments/sim"
     assert sent["at"].endswith("Z")
     hook.got.clear()
     assert tell(database, channel) == 0
@@ -225,7 +225,7 @@ def test_mails_arrive(database: Database) -> None:
     assert message["To"] == "a@shop.example, b@x.example"
     text = message.get_payload(decode=True).decode()
     assert "new is better than control" in text
-    assert "https://ab.example/experiments/sim" in text
+    assert "https://ab.example/app/experiments/sim" in text
 
 
 def test_the_settings_choose_the_channels_and_hide_the_password() -> None:

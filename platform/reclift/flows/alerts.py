@@ -141,6 +141,6 @@ def _message(key: str, name: str, alert: Mapping[str, Any], public_url: str) -> 
         "title": title,
         "detail": alert["text"],
         "text": f"{title}. {alert['text']}",
-        "url": f"{public_url.rstrip('/')}/experiments/{key}" if public_url else None,
+        "url": f"{public_url.rstrip('/')}/app/experiments/{key}" if public_url else None,
         "at": rfc3339(now()),
     }

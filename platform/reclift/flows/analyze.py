@@ -79,7 +79,7 @@ def analyze(
     """
     specs = [Spec.parse(text) for text in metrics]
     columns = list(dict.fromkeys([arm, *([unit] if unit else []), *(name for spec in specs for name in spec.columns)]))
-    table = read_table(path, columns)
+    table = read_table(path, columns, few=[arm] if unit is None else [])
     if table.num_rows == 0:
         raise Invalid.of("file", str(path), "must have at least one row")
     missing_arms = table[arm].null_count
@@ -153,6 +153,10 @@ def _per_unit(table: pa.Table, unit: str, arm: str, names: Sequence[str]) -> tup
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[list[str], pa.DictionaryArray]:
+    if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
+        codes = column.unify_dictionaries().combine_chunks()
+        if len(pc.unique(codes.indices)) == len(codes.dictionary):  # a dictionary may list values that no row has
+            return list(codes.dictionary.to_pylist()), codes
     codes = column.cast(pa.string()).dictionary_encode().combine_chunks()
     return list(codes.dictionary.to_pylist()), codes
 

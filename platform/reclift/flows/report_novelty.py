@@ -13,6 +13,7 @@ from reclift.flows.report_read import Read
 from reclift.stats.comparison import compare
 from reclift.stats.result import Comparison
 from reclift.stats.trend import lift_trend
+from reclift.stats.words import continued
 from reclift.storage.aggregates_days import sums_since_exposure
 from reclift.storage.tables import ExperimentRow
 
@@ -64,15 +65,14 @@ def novelty(session: Session, row: ExperimentRow, read: Read | None, until: int 
 def check(found: dict[str, Any] | None) -> list[dict[str, Any]]:
     """The trends as checks of trust: only those that could be read. A lift that fades is not the one to come."""
     return [
-        {"check": "novelty", "ok": arm["trend"]["shape"] != "novelty", "text": f"{arm['arm']}: {_small(arm['trend'])}"}
+        {
+            "check": "novelty",
+            "ok": arm["trend"]["shape"] != "novelty",
+            "text": f"in {arm['arm']}: {continued(arm['trend']['sentence'])}",
+        }
         for arm in (found or {}).get("arms", ())
         if arm["trend"]["shape"] != "unknown"
     ]
-
-
-def _small(trend: dict[str, Any]) -> str:
-    sentence: str = trend["sentence"]
-    return sentence[0].lower() + sentence[1:].rstrip(".")
 
 
 def _length(metric: Metric) -> int:

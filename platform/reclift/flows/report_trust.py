@@ -17,7 +17,7 @@ from reclift.stats.multiple import holm
 from reclift.stats.srm import THRESHOLD, SrmResult, srm
 from reclift.stats.srm_breakdown import srm_breakdown
 from reclift.stats.srm_sequential import sequential_srm
-from reclift.stats.words import p_words
+from reclift.stats.words import continued, p_words
 from reclift.storage.aggregates import ArmCount, arm_sums, attribute_counts, largest_units
 from reclift.storage.aggregates_days import daily_counts
 from reclift.storage.tables import ExperimentRow
@@ -204,5 +204,7 @@ def _outliers(session: Session, row: ExperimentRow, counts: dict[str, ArmCount],
             kind=metric.statistic,
             level=level,
         )
-        checks.append({"check": "outliers", "ok": not found.driven, "text": f"{arm.key}: {found.sentence}"})
+        checks.append(
+            {"check": "outliers", "ok": not found.driven, "text": f"in {arm.key}: {continued(found.sentence)}"}
+        )
     return checks

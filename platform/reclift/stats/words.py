@@ -30,3 +30,8 @@ def p_words(p: float | None) -> str:
     if p > 0.999:
         return "> .999"
     return f"= {p:.3f}".replace("0.", ".", 1)
+
+
+def continued(sentence: str) -> str:
+    """A sentence as the rest of another one: without its capital and its full stop."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")

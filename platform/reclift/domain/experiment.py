@@ -156,27 +156,3 @@ class Holdout:
     def seed(self) -> str:
         """What units are hashed with; never the seed of an experiment, since keys have no colon."""
         return f"holdout:{self.key}" if self.phase == 1 else f"holdout:{self.key}:{self.phase}"
-
-    def as_experiment(self, strategy: str = "") -> Experiment:
-        """The same split as an experiment, for reports: `strategy` names what its control shows, for people."""
-        return Experiment(
-            key=self.key,
-            placement=self.placement or "",
-            arms=(
-                Arm(HELD_OUT, strategy, weight=self.share, control=True),
-                Arm(OPEN, strategy, weight=1.0 - self.share),
-            ),
-            status=self.status,
-            phase=self.phase,
-            kind="holdout",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A place in the shop that shows recommendations: its default strategy, and what fills up a short list."""
-
-    key: str
-    strategy: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    fallback: tuple[str, ...] = ()

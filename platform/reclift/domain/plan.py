@@ -24,7 +24,7 @@ from reclift.domain.bucketing import HashBank, code_units
 from reclift.domain.compiled import Attributes, CompiledExperiment, CompiledHoldout, Idle, Room
 from reclift.domain.condition_check import check_condition
 from reclift.domain.decision import Decision, UnknownExperiment
-from reclift.domain.experiment import HELD_OUT, Arm, Experiment, Holdout, Placement, Status
+from reclift.domain.experiment import HELD_OUT, Arm, Experiment, Holdout, Status
 from reclift.domain.groups import Groups, SavedGroup
 from reclift.domain.operators import Test
 from reclift.domain.problem import Problem
@@ -42,7 +42,7 @@ class Plan:
     Attributes:
         version: the configuration's version it was built from.
         experiments: by key, running or not.
-        placements, groups, holdouts: by key.
+        groups, holdouts: by key.
         problems: by experiment, what is wrong with its conditions. Nobody is let into such an experiment; validation
             refuses such conditions, so this shows what broke later, like a saved group that was deleted.
     """
@@ -53,13 +53,11 @@ class Plan:
         *,
         groups: Iterable[SavedGroup] = (),
         holdouts: Iterable[Holdout] = (),
-        placements: Iterable[Placement] = (),
         version: int = 0,
     ) -> None:
         """Compile. `ValueError` when two experiments or holdouts share a key."""
         self.version = version
         self.groups: Groups = MappingProxyType({group.key: group for group in groups})
-        self.placements = MappingProxyType({placement.key: placement for placement in placements})
         self.holdouts = MappingProxyType({holdout.key: holdout for holdout in holdouts})
         ordered = sorted(experiments, key=_start)
         self.experiments = MappingProxyType({experiment.key: experiment for experiment in ordered})
@@ -155,11 +153,6 @@ class Plan:
             if decision.in_experiment:
                 return decision
         return None
-
-    def running_on(self, placement: str) -> tuple[Experiment, ...]:
-        """The running experiments of a placement, in order of their start."""
-        here = self._on_placement.get(placement)
-        return tuple(one.experiment for one in here.experiments) if here is not None else ()
 
     def holdouts_for(self, placement: str, unit: str) -> tuple[Decision, ...]:
         """Which side of each running holdout a unit is on that holds on this placement; to be logged as exposures."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from reclift.domain.analysis import check_analysis
 from reclift.domain.condition_check import check_condition
-from reclift.domain.experiment import Arm
 from reclift.domain.groups import Groups
 from reclift.domain.jsvalue import is_number
 from reclift.domain.problem import Problem
@@ -72,11 +71,6 @@ def parse_experiment(
         shape = {**_defaults(shape), **shape}
     reader.overridden_arms(shape)
     return shape, reader.problems
-
-
-def arms_from(shape: list[dict[str, Any]]) -> tuple[Arm, ...]:
-    """The arms of a checked experiment as the plan's objects."""
-    return tuple(Arm(**arm) for arm in shape)
 
 
 def _defaults(shape: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,13 +19,13 @@ from reclift.domain.problem import Problem
 from reclift.domain.pseudonym import Pseudonyms
 from reclift.domain.validation import parse_experiment
 from reclift.flows import groups as group_flow
-from reclift.flows import holdouts, jobs, models
+from reclift.flows import holdouts, jobs, models, rollup
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.experiment_checks import override_problems, reference_problems
 from reclift.flows.layers import place_in_layer
-from reclift.storage.tables import ArmRow, DirtyUnit, ExperimentRow, ExposureRow
+from reclift.storage.tables import ArmRow, ExperimentRow
 from reclift.strategy import Registry
 
 DEFAULT_METRICS: Mapping[str, Any] = {
@@ -240,7 +240,7 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
     if row.layer is not None and row.status in {Status.RUNNING, Status.PAUSED} and row.traffic != before["traffic"]:
         place_in_layer(session, row)
     if row.metrics != before["metrics"]:
-        _recompute(session, key)
+        rollup.mark_all(session, key)
     row.version += 1
     row.updated_at = now()
     session.flush()
@@ -322,12 +322,6 @@ def warnings(session: Session, row: ExperimentRow) -> list[str]:
             "first and counts only there. Put them into one layer to share the users out."
         )
     ]
-
-
-def _recompute(session: Session, key: str) -> None:
-    """Let the rollup compute all units of an experiment anew: its metrics are others now."""
-    units = select(ExposureRow.unit_id).where(ExposureRow.experiment == key).distinct()
-    session.execute(insert(DirtyUnit).from_select(["unit_id"], units))
 
 
 def _write(row: ExperimentRow, fields: Mapping[str, Any]) -> None:

@@ -82,12 +82,10 @@ def roll_up(database: Database, *, batch: int = BATCH, most: int | None = None) 
     return done
 
 
-def mark_all(session: Session, experiment: str) -> int:
-    """Mark every unit of an experiment, as after a change of its metrics; returns how many."""
-    units = session.scalars(select(ExposureRow.unit_id).where(ExposureRow.experiment == experiment).distinct()).all()
-    if units:
-        session.execute(insert(DirtyUnit), [{"unit_id": unit} for unit in units])
-    return len(units)
+def mark_all(session: Session, experiment: str) -> None:
+    """Let the rollup compute all units of an experiment anew, as after a change of its metrics."""
+    units = select(ExposureRow.unit_id).where(ExposureRow.experiment == experiment).distinct()
+    session.execute(insert(DirtyUnit).from_select(["unit_id"], units))
 
 
 def waiting(session: Session) -> int:

@@ -15,8 +15,6 @@ from reclift.stats.result import NO_REASONS, Code, Comparison, Reason
 from reclift.stats.sequential import DEFAULT_TUNING
 from reclift.stats.sums import Sums
 
-SCALES = ("lift", "difference")
-
 
 @dataclass(frozen=True, slots=True)
 class SegmentReading:

@@ -2,8 +2,7 @@ import copy
 
 import pytest
 
-from reclift.domain.experiment import Arm
-from reclift.domain.validation import arms_from, parse_experiment
+from reclift.domain.validation import parse_experiment
 
 GOOD = {
     "key": "home-recs",
@@ -41,7 +40,6 @@ def test_the_example_of_the_api_is_good_and_gets_its_defaults():
             {**GOOD["arms"][1], "control": False, "model": None, "rerank": None},
         ],
     }  # fmt: skip
-    assert arms_from(shape["arms"])[1] == Arm("item-cf", "item_cf", {"k": 200}, 0.5)
 
 
 def test_the_least_that_must_be_there():

@@ -30,7 +30,7 @@ from sqlalchemy import text
 from reclift import wiring
 from reclift.cli.demo_server import DemoServer
 from reclift.cli.demo_steps import EMAIL, KEYS, Demo
-from reclift.flows import accounts, demo_movielens, report
+from reclift.flows import accounts, demo_movielens, report, rollup
 from reclift.flows.demo_movielens import HOME, ITEM_PAGE
 from reclift.flows.public_movielens import Film, MovieLens, Ratings
 from reclift.settings import load_settings
@@ -95,6 +95,7 @@ class Finished:
             return list(connection.execute(text(query), values))
 
     def counts(self) -> dict[str, int]:
+        rollup.roll_up(self.demo.runtime.database)  # the worker's own may be seconds away, with marks still waiting
         return {table: self.rows(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
 
 

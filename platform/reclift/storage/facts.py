@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
-from reclift.storage.bulk import add_column, add_new, is_worth
+from reclift.storage.bulk import add_column, add_new, add_new_events, is_worth
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 _DIRTY: Any = DirtyUnit.__table__
@@ -59,6 +59,8 @@ def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Seq
     """Insert what is new; returns the keys that were."""
     if not rows:
         return set()
+    if table is EventRow.__table__ and connection.dialect.name == "postgresql":
+        return add_new_events(connection, table, rows)
     if is_worth(len(rows)):
         return add_new(connection, table, rows, returning=key)
     # In the order of keys, so that two processes that write the same rows wait for each other and never both.

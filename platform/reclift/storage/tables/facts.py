@@ -88,7 +88,9 @@ class EventRow(Base):
 event.listen(
     EventRow.__table__,
     "after_create",
-    DDL("CREATE TABLE events_default PARTITION OF events DEFAULT").execute_if(dialect="postgresql"),
+    DDL("CREATE TABLE events_default PARTITION OF events DEFAULT").execute_if(  # type: ignore[no-untyped-call]
+        dialect="postgresql"
+    ),
 )
 
 

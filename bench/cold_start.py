@@ -118,9 +118,8 @@ def loop(data: Dataset, share: float, seed: int) -> tuple[list[float], list[floa
 def exploration(data: Dataset) -> None:
     """The loop with different shares; what it costs at first, and what it brings."""
     print(f"\nslots for new items: {ROUNDS} simulated rounds of item_cf, a fifth of the films new; means of 3 runs")
-    print(
-        f"{'share':>8}{'choices per list: round 1':>28}{'all':>8}{f'round {ROUNDS}':>10}{'of new films':>14}{'new known':>11}"
-    )
+    print(f"{'':8}choices per list{'':20}of new  known")
+    print(f"{'share':8}{'first':>12}{'all':>12}{'last':>12}{'films':>9}{'films':>7}")
     for share in SHARES:
         runs = [loop(data, share, seed) for seed in range(3)]
         per_list = np.mean([run[0] for run in runs], axis=0)

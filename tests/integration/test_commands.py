@@ -174,8 +174,8 @@ def test_the_report_as_a_table_and_in_words(run: Run, tmp_path: Path) -> None:
 def test_rows_of_a_log_that_cannot_be_used_are_counted(run: Run, tmp_path: Path) -> None:
     file = write(
         tmp_path / "log.csv", "user_id,arm,timestamp,list_id,item_id,propensity,liked", "u1,a,2024-05-01,l1,i1,0.5,1",
-        "u2,a,2024-05-01,l1,i2,0.5,0", "u2,b,soon,l2,i1,0.5,0", "u3,b,2024-05-01,l3,i1,7,0", "u4,b,2024-05-01,l4,i1,,true",
-        ",b,2024-05-01,l5,i1,,1", "u6,b,2024-05-01,l6,i1,,often",
+        "u2,a,2024-05-01,l1,i2,0.5,0", "u2,b,soon,l2,i1,0.5,0", "u3,b,2024-05-01,l3,i1,7,0",
+        "u4,b,2024-05-01,l4,i1,,true", ",b,2024-05-01,l5,i1,,1", "u6,b,2024-05-01,l6,i1,,often",
     )  # fmt: skip
     done = run("import", "experiment", file, "--event", "click=liked", "--weight", "a=0.25", "--weight", "b=0.75")
     assert "2 rows taken, 0 known already, 5 skipped" in done.output

@@ -24,7 +24,6 @@ from reclift.domain.metric import IMPRESSION, Metric, MetricKind, Source
 
 HOUR_MICROS = 3_600_000_000
 DAY_MICROS = 24 * HOUR_MICROS
-FOREVER = 2**63
 EARLY = 12 * HOUR_MICROS
 """Servers' clocks may differ by so much: an event cannot arrive earlier before its list."""
 _PRE_HOURS = 7 * 24.0
@@ -231,17 +230,19 @@ def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Seq
             else:
                 yield impression.at, 1.0
         return
-    shown = {one.recommendation_id: one.at for one in lists} if source.attributed else {}
-    for event in events.get(source.event, ()):
+    # This is where the rollup spends its time: what is the same for all events is asked once.
+    attributed, where, adds_values = source.attributed, source.where, source.value == "value"
+    shown = {one.recommendation_id: one.at for one in lists} if attributed else {}
+    for event in events.get(source.event, ()) if shown or not attributed else ():
         at = event.at
-        if source.attributed:
+        if attributed:
             list_at = shown.get(event.recommendation_id or "")
             if list_at is None or event.received_at < list_at - EARLY:
                 continue
             at = max(at, list_at)
-        if any(event.properties.get(name) != wanted for name, wanted in source.where.items()):
+        if where and any(event.properties.get(name) != wanted for name, wanted in where.items()):
             continue
-        yield at, (event.value or 0.0) if source.value == "value" else 1.0
+        yield at, (event.value or 0.0) if adds_values else 1.0
 
 
 def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:
@@ -265,11 +266,11 @@ def _days(numerators: Sequence[Fact], denominators: Sequence[Fact]) -> tuple[Day
 
 def _positions(own: Sequence[Impression], clicks: Sequence[Event]) -> dict[int, tuple[int, int]]:
     """Position -> how often something was shown there, and clicked (once a list and item)."""
-    shown_at = {one.recommendation_id: one.at for one in own}
+    earliest: dict[str | None, int] = {one.recommendation_id: one.at - EARLY for one in own}
     clicked = {
-        (event.recommendation_id, event.item_id)
+        (name, event.item_id)
         for event in clicks
-        if event.received_at >= shown_at.get(event.recommendation_id or "", FOREVER) - EARLY
+        if (name := event.recommendation_id) in earliest and event.received_at >= earliest[name]
     }
     counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for impression in own:

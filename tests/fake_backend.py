@@ -12,6 +12,7 @@ from reclift.domain.experiment import Status, TransitionError, transition
 from reclift.web.pages.backend import JSON, Invalid, NotFound, Page, Person, Problem, Refused
 from tests import fake_shop
 from tests.fake_experiments import samples
+from tests.fake_plan import FakePlanning
 from tests.fake_reports import METRICS, NOW
 from tests.fake_traffic import FakeTraffic, sample_groups
 
@@ -20,7 +21,7 @@ MANAGER = Person("1", "mia@shop.example", "manager", "Mia Manager")
 VIEWER = Person("2", "vic@shop.example", "viewer", "Vic Viewer")
 
 
-class FakePages(FakeTraffic):
+class FakePages(FakePlanning, FakeTraffic):
     """Implements `reclift.web.pages.backend.Pages`."""
 
     def __init__(self, empty: bool = False) -> None:

@@ -9,7 +9,7 @@ import pytest
 from reclift.web.pages.backend import Invalid, Pages, Person
 from tests.fake_backend import FakePages
 
-METHODS = [name for name, what in vars(Pages).items() if inspect.isfunction(what) and not name.startswith("_")]
+METHODS = [name for name, what in inspect.getmembers(Pages, inspect.isfunction) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -80,6 +80,8 @@ def test_an_experiment_is_created_as_it_was_typed(manager, platform):
         "params": {"k": 200},
         "weight": 0.5,
         "control": False,
+        "model": None,
+        "rerank": None,
     }
     assert stored["audience"] == {"country": {"$in": ["CN", "US"]}}
 

@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol, TypedDict, cast
 
 from flask import current_app
 
+from .backend_plan import Planning
+
 JSON = dict[str, Any]
 Role = Literal["manager", "viewer"]
 
@@ -69,7 +71,7 @@ class Page(TypedDict):
     total: int
 
 
-class Pages(Protocol):
+class Pages(Planning, Protocol):
     """The platform as the pages see it.
 
     Timestamps are RFC 3339 strings with a zone. Methods that name one thing raise `NotFound`; methods that take a
@@ -185,10 +187,6 @@ class Pages(Protocol):
         """Traffic on a schedule: `{"traffic": 0 to 1, "after_hours"}` by step; none takes the ramp away."""
         ...
 
-    def preview(self, key: str, arm: str) -> JSON:
-        """A token that shows this arm to whoever brings it: `{"arm", "token", "valid_days"}`. It changes nothing."""
-        ...
-
     # strategies and models ------------------------------------------------------------------------------------------
     def strategies(self) -> list[JSON]:
         """`{"key", "title", "summary", "needs_training", "schema"}`; `schema` is the parameters' JSON schema."""
@@ -218,7 +216,6 @@ class Pages(Protocol):
         """Serve this version from now on (a rollback, when it is an older one); returns the model."""
         ...
 
-    # the shop -------------------------------------------------------------------------------------------------------
     def placements(self) -> list[JSON]:
         """`{"key", "name", "strategy", "fallback": [strategy], "seen", "model", "experiments": [key]}`.
 

@@ -74,3 +74,13 @@ def test_percent_are_shares():
     payload, problems = build(level="99,5", minimum_effect="2.5", cuped="on")
     assert problems == []
     assert (payload["level"], payload["minimum_effect"], payload["cuped"]) == (0.995, 0.025, True)
+
+
+def test_a_block_in_words():
+    assert analysis_form.said(Analysis().to_dict()) == [
+        "once, at the planned end", "95 % intervals", "without CUPED"]  # fmt: skip
+    chosen = Analysis("group_sequential", looks=4, family="power", rho=1.5, cuped=True, minimum_effect=0.02)
+    assert analysis_form.said(chosen.to_dict()) == [
+        "at 4 planned looks, by a power of the time (rho 1.5)", "95 % intervals", "with what users did before (CUPED)",
+        "smallest lift worth having 2 %"]  # fmt: skip
+    assert "tuned for 120,000 users" in analysis_form.said(Analysis("sequential", tuning=120_000).to_dict())[0]

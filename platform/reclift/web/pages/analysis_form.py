@@ -124,3 +124,20 @@ def _number(name: str, text: str, low: float, high: float, default: Any) -> tupl
 
 def _problem(name: str, value: Any, rule: str) -> Problem:
     return {"field": f"analysis.{name}", "value": value, "rule": rule}
+
+
+def said(analysis: Mapping[str, Any]) -> list[str]:
+    """An `analysis` block in words, what matters first."""
+    chosen = Analysis.from_dict(analysis)
+    lines = {
+        "fixed": ["once, at the planned end"],
+        "sequential": [f"whenever you like, by always-valid intervals tuned for {chosen.tuning:,} users"],
+        "group_sequential": [f"at {chosen.looks} planned looks, {FAMILIES[chosen.family]}"],
+    }[chosen.regime]
+    if chosen.regime == "group_sequential" and chosen.family == "power":
+        lines[0] = lines[0].replace("(rho)", f"(rho {chosen.rho:g})")
+    lines.append(f"{chosen.level * 100:g} % intervals")
+    lines.append("with what users did before (CUPED)" if chosen.cuped else "without CUPED")
+    if chosen.minimum_effect is not None:
+        lines.append(f"smallest lift worth having {chosen.minimum_effect * 100:g} %")
+    return lines

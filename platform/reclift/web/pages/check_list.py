@@ -93,9 +93,7 @@ def _arms(
     for strategy in dict.fromkeys(arm["strategy"] for arm in arms):
         known = strategies.get(strategy)
         if known is not None and known["needs_training"] and strategy not in ready:
-            text = (
-                f"{known['title']} has no model yet: it is trained at the start; until then others fill its lists."
-            )
+            text = f"{known['title']} has no model yet: it is trained at the start; until then others fill its lists."
             yield Check("look", text)
     shares = [arm["weight"] for arm in arms]
     if len(shares) > 1 and max(shares) - min(shares) > 0.02:

@@ -103,3 +103,11 @@ def chain(typed: Sequence[Mapping[str, str]], default: str) -> tuple[list[Any], 
         else:
             found.append(entry)
     return found, problems
+
+
+def variety_said(rerank: Mapping[str, Any]) -> str:
+    """A `rerank` block in words."""
+    parts = [f"variety {rerank['balance']:g}"] if rerank.get("balance") else []
+    if rerank.get("category_cap"):
+        parts.append(f"{rerank['category_cap']} of a category at most")
+    return ", ".join(parts)

@@ -82,7 +82,7 @@ def side_by_side(found: JSON) -> JSON:
     for arm in found["arms"]:
         rows = [{**row, **_mark(row, arm["control"], places, elsewhere)} for row in arm["items"]]
         differs = sum(row["mark"] == "new" for row in rows)
-        same = bool(rows) and all(row["mark"] == "same" for row in rows) and len(rows) == len(places)
+        same = not arm["control"] and len(rows) == len(places) and all(row["mark"] == "same" for row in rows)
         arms.append({**arm, "items": rows, "differs": differs, "same": same})
     decision = found["decision"]
     return {**found, "arms": arms, "why": REASONS.get(decision["reason"], decision["reason"])}

@@ -79,12 +79,23 @@ def main() -> int:
         behind = url.replace(f":{postgres.port}/", f":{proxy.port}/")
         settings = {"DATA_DIR": folder, "SECRET_KEY": SECRET, "DATABASE_URL": behind, "REDIS_URL": redis.url()}
         server = RecliftServer(settings)
-        states: tuple[tuple[str, Callable[[], None] | None], ...] = (
+
+        def down() -> None:
+            proxy.go_on()
+            postgres.stop()
+
+        def up_and_hanging_without_redis() -> None:
+            postgres.start()
+            time.sleep(3)  # everybody has noticed
+            proxy.fall_silent()
+            redis.kill()
+
+        states: tuple[tuple[str, Callable[[], object] | None], ...] = (
             ("all up", None),
             ("PostgreSQL hangs", proxy.fall_silent),
-            ("PostgreSQL down", lambda: (proxy.go_on(), postgres.stop())),  # type: ignore[func-returns-value]
-            ("hangs, no Redis", lambda: (postgres.start(), time.sleep(3), proxy.fall_silent(), redis.kill())),  # type: ignore[func-returns-value]
-            ("both down", lambda: (proxy.go_on(), postgres.stop())),  # type: ignore[func-returns-value]
+            ("PostgreSQL down", down),
+            ("hangs, no Redis", up_and_hanging_without_redis),
+            ("both down", down),
         )
         try:
             proxy.__enter__()

@@ -144,7 +144,8 @@ class Runtime:
     def drain(self) -> int:
         """Move what waits on disk into the tables; what cannot be moved now waits on."""
         try:
-            drained = self.spool.drain(Burying(self.database, self.direct, "spool").append)
+            tables = Burying(self.database, self.direct, "spool")
+            drained = self.spool.drain(tables.append, tables.bury)
         except SinkUnavailable:
             return 0
         except OSError as error:

@@ -52,7 +52,7 @@ class World:
 
     def send(self, kind: str, at: int | None = T0, *, unit: str | None = None, **more: Any) -> str:
         """One event by way of `/events`; its id."""
-        name = more.pop("event_id", f"{self.unit}-{next(self._numbers)}")
+        name = str(more.pop("event_id", f"{self.unit}-{next(self._numbers)}"))
         raw = {"type": kind, "event_id": name, "user_id": unit or self.unit, **more}
         if at is not None:
             raw["timestamp"] = to_datetime(at).isoformat()

@@ -78,12 +78,13 @@ class _Counts(Collector):
         for sink, count in here.event_log.refused.items():
             refused.add_metric([sink], count)
         spool = GaugeMetricFamily("reclift_spool_bytes", "Bytes waiting in the spool", value=here.spool.size())
+        aside = GaugeMetricFamily("reclift_spool_aside_bytes", "Bytes set aside on this host", value=here.spool.aside())
         age = GaugeMetricFamily(
             "reclift_plan_age_seconds",
             "Time since the plan was known to be the newest",
             value=here.live.age_seconds or 0,
         )
-        result: list[Metric] = [taken, refused, spool, age]
+        result: list[Metric] = [taken, refused, spool, aside, age]
         if here.stream is not None:
             result += _stream(here.stream.state())
         try:

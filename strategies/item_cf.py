@@ -75,25 +75,28 @@ class ItemCF:
         places, weights = self._catalogue.profile(query, self._params.history)
         if not len(places):
             return []
-        near = self._neighbours[places]
-        shares = self._similarities[places] * weights[:, None].astype(np.float32)
-        flat = near.ravel()
-        scores = np.bincount(flat, weights=shares.ravel(), minlength=len(self._catalogue))
+        near = self._neighbours[places].ravel()
+        shares = (self._similarities[places] * weights[:, None].astype(np.float32)).ravel()
+        scores: Any = np.bincount(near, weights=shares, minlength=len(self._catalogue))
         touched = np.flatnonzero(scores > 0)
-        picked = self._catalogue.pick(query, np.asarray(scores[touched], dtype=np.float64), touched)
-        sources = self._sources(picked, places, near, shares)
-        return [Scored(self._catalogue.ids[place], score, None, sources[place]) for place, score in picked]
+        picked = self._catalogue.pick(query, scores[touched], touched)
+        ids, sources = self._catalogue.ids, self._sources(picked, places, near, shares)
+        return [
+            Scored(ids[place], score, None, f"chosen together with {ids[source]}")
+            for (place, score), source in zip(picked, sources, strict=True)
+        ]
 
-    def _sources(self, picked: list[tuple[int, float]], places: Any, near: Any, shares: Any) -> dict[int, str]:
-        """For each picked item, the item of the profile that added most to its score, in words."""
+    def _sources(self, picked: list[tuple[int, float]], places: Any, near: Any, shares: Any) -> list[int]:
+        """For each picked item, the item of the profile that added most to its score."""
+        wanted = np.array([place for place, _ in picked], dtype=np.intp)
         chosen = np.zeros(len(self._catalogue), dtype=bool)
-        chosen[[place for place, _ in picked]] = True
-        rows, columns = np.nonzero(chosen[near])
-        strength = shares[rows, columns]
-        order = np.argsort(strength, kind="stable")  # the strongest is written last and stays
-        items, sources = near[rows, columns][order].tolist(), places[rows[order]].tolist()
-        ids = self._catalogue.ids
-        return {item: f"chosen together with {ids[source]}" for item, source in zip(items, sources, strict=True)}
+        chosen[wanted] = True
+        found = np.flatnonzero(chosen[near])
+        found = found[np.argsort(shares[found], kind="stable")]
+        strongest = np.zeros(len(self._catalogue), dtype=np.intp)
+        strongest[near[found]] = found  # of several the last is kept: the strongest
+        sources: list[int] = places[strongest[wanted] // self._neighbours.shape[1]].tolist()
+        return sources
 
     def state(self) -> State:
         """Item ids, and each item's neighbours with their similarities."""

@@ -104,8 +104,12 @@ class Query:
     now: float = 0.0
 
     def allows(self, item_id: str) -> bool:
-        """Whether the item may be in the answer at all."""
-        return item_id not in self.exclude and (self.candidates is None or item_id in self.candidates)
+        """Whether the item may be in the answer at all: not excluded, not the page's own, and a candidate."""
+        return (
+            item_id not in self.exclude
+            and item_id not in self.context_items
+            and (self.candidates is None or item_id in self.candidates)
+        )
 
 
 @dataclass(frozen=True, slots=True)

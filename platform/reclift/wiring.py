@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import structlog
 from celery import Celery
 from redis import Redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import jobs
 from reclift.flows.alert_channels import Channel, Mail, Webhook
+from reclift.flows.clock import now_micros
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.dead_letters import Burying
 from reclift.flows.drain_stream import StreamDrain
@@ -23,6 +25,7 @@ from reclift.flows.preview import Previews
 from reclift.flows.recommend import Recommender
 from reclift.flows.serving import Live
 from reclift.settings import Settings
+from reclift.storage import partitions
 from reclift.storage.artifacts import Artifacts, FolderArtifacts
 from reclift.storage.database import Database
 from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
@@ -115,6 +118,7 @@ class Runtime:
     def set_up(self) -> tuple[str | None, str | None]:
         """Migrate the database and fill in what every installation starts with."""
         revisions = migrate(self.database)
+        partitions.ensure(self.database, now_micros())
         ensure_defaults(self.database, self.settings.default_strategy)
         return revisions
 
@@ -126,6 +130,10 @@ class Runtime:
         self._threads.append(thread)
 
     def _drain(self) -> None:
+        try:
+            partitions.ensure(self.database, now_micros())
+        except SQLAlchemyError as error:
+            log.warning("partitions_not_made", reason=str(error).splitlines()[0])  # the worker tries every hour
         while not self._stop.wait(_DRAIN_SECONDS):
             try:
                 self.drain()

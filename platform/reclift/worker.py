@@ -19,7 +19,9 @@ from celery.signals import worker_init, worker_process_init, worker_process_shut
 
 from reclift import wiring
 from reclift.flows import alerts, evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
+from reclift.flows.clock import now_micros
 from reclift.settings import Settings, load_settings
+from reclift.storage import partitions
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
@@ -168,7 +170,7 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
         "training": lambda: _training(runtime),
         "new_items": lambda: _new_items(runtime),
         "sweep": lambda: _sweep(runtime),
-        "housekeeping": lambda: jobs.housekeeping(runtime.database),
+        "housekeeping": lambda: _housekeeping(runtime),
         "retention": lambda: _retention(runtime),
     }
     return actions[name]()
@@ -221,6 +223,10 @@ def _sweep(runtime: wiring.Runtime) -> int:
     with runtime.database.write() as session:
         models.give_up_abandoned(session)
     return jobs.sweep(runtime.database, runtime.queue)
+
+
+def _housekeeping(runtime: wiring.Runtime) -> int:
+    return jobs.housekeeping(runtime.database) + len(partitions.ensure(runtime.database, now_micros()))
 
 
 def _retention(runtime: wiring.Runtime) -> int:

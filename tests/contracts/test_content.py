@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from reclift.strategy import Item, Query
-from tests.contracts.strategy_contract import StrategyContract
+from reclift.testing import StrategyContract
 
 NONE = dict.fromkeys(
     ("title_weight", "description_weight", "category_weight", "attributes_weight", "price_weight"), 0.0

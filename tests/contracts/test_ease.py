@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from tests.contracts.strategy_contract import StrategyContract
+from reclift.testing import StrategyContract
 
 
 class TestEase(StrategyContract):

@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar
 
-from tests.contracts.strategy_contract import DAY, StrategyContract
+from reclift.testing import StrategyContract
+from reclift.testing.shop import DAY
 
 
 class TestRanking(StrategyContract):

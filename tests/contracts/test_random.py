@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reclift.strategy import Query
-from tests.contracts.strategy_contract import StrategyContract
+from reclift.testing import StrategyContract
 
 
 class TestRandom(StrategyContract):

@@ -167,12 +167,32 @@ def test_placements(runtime: Runtime, manage: Caller, read: Caller) -> None:
     ("field", "value"),
     [
         ("strategy", "magic"), ("strategy", []), ("params", {"k": -1}), ("params", "x"), ("fallback", "popularity"),
-        ("fallback", [[]]), ("fallback", ["magic"]), ("seen", []), ("seen", "twice"), ("name", 5), ("colour", "red"),
+        ("seen", []), ("seen", "twice"), ("name", 5), ("colour", "red"),
     ],
 )  # fmt: skip
 def test_a_placement_is_checked_field_by_field(manage: Caller, field: str, value: object) -> None:
     document = manage.refused("PUT", "/api/v1/placements/home", {field: value}, status=422)
     assert document["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ([], "strategy"), ("magic", "strategy"), ({"params": {}}, "strategy"), ({"strategy": "magic"}, "strategy"),
+        ({"strategy": "item_cf", "params": {"k": -1}}, "params"), ({"strategy": "item_cf", "params": []}, "params"),
+        ({"strategy": "item_cf", "weight": 2}, "weight"),
+    ],
+)  # fmt: skip
+def test_an_entry_of_a_fallback_chain_is_checked(manage: Caller, entry: object, field: str) -> None:
+    document = manage.refused("PUT", "/api/v1/placements/home", {"fallback": ["popularity", entry]}, status=422)
+    assert [problem["field"] for problem in document["errors"]] == [f"fallback.1.{field}"]
+
+
+def test_an_entry_of_a_fallback_chain_may_have_parameters(manage: Caller, read: Caller) -> None:
+    chain = [{"strategy": "popularity", "params": {"segment": "country"}}, "popularity"]
+    assert manage.ok("PUT", "/api/v1/placements/home", {"fallback": chain})["fallback"] == chain
+    asked = [job["arguments"] for job in read.ok("GET", "/api/v1/jobs")["jobs"] if job["task"] == "train"]
+    assert {"country", None} <= {one["params"].get("segment") for one in asked if one["strategy"] == "popularity"}
 
 
 def test_a_placement_has_a_plain_key(manage: Caller) -> None:

@@ -49,7 +49,8 @@ def found(here: Runtime, redis_url: str, needles: tuple[str, ...]) -> list[str]:
                 content = orjson.dumps([_readable(value) for value in row], default=str).decode()
                 places += [f"table {table.name}: {content}" for needle in needles if needle in content]
         if not here.database.is_sqlite:
-            left = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all()
+            tables = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+            left = session.scalars(text(f"{tables} AND relnamespace = 'public'::regnamespace")).all()
             assert set(left) == {*Base.metadata.tables, "alembic_version"}
     with Redis.from_url(redis_url) as client:
         for key in client.scan_iter():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reclift.flows import experiments, jobs
+from reclift.flows import accounts, experiments, jobs
 from reclift.settings import Settings
 from reclift.web.app import create_app
 from reclift.wiring import Runtime
@@ -35,6 +35,23 @@ def test_a_change_by_one_process_reaches_the_other(running: Running) -> None:
     headers = {"Authorization": f"Bearer {running.shop_key}"}
     stop()
     wait_until(lambda: "not_running" in running.server.get(f"/assign?user_id=u&experiment={key}", headers).body, 10)
+
+
+def test_a_key_works_everywhere_the_moment_it_is_made(runtime: Runtime) -> None:
+    client = create_app(runtime).test_client()
+    runtime.live.refresh()
+    with runtime.database.write() as session:  # as another process would: this one has not looked since
+        _, secret = accounts.create_key(session, "new", ["shop"], "tests")
+    assert accounts.digest(secret) not in runtime.live.current.keys
+    assert client.get("/assign?user_id=u", headers={"Authorization": f"Bearer {secret}"}).status_code == 200
+    for wrong in (secret[:-1], secret + "x"):
+        answer = client.get("/assign?user_id=u", headers={"Authorization": f"Bearer {wrong}"})
+        assert answer.status_code == 401
+        assert answer.json["detail"] == "this API key is unknown or revoked"
+    with runtime.database.write() as session:
+        (key,) = [key for key in accounts.keys(session) if key["name"] == "new"]
+        accounts.revoke_key(session, key["id"], "tests")
+    assert client.get("/assign?user_id=u", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
 
 
 @pytest.fixture

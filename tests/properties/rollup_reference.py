@@ -59,7 +59,7 @@ def _facts(source: Source, sqlite: bool) -> str:
         at = "CASE WHEN c.at > e.at THEN c.at ELSE e.at END"
         join = (
             "JOIN counted c ON c.recommendation_id = e.recommendation_id AND c.unit_id = e.unit_id "
-            "AND (c.at >= first.t0 OR e.at < first.t0)"
+            "AND (c.at >= first.t0 OR e.at < first.t0) AND e.received_at >= c.at - 43200000000"
         )
     where = "".join(f" AND {_property(sqlite, name)} = '{value}'" for name, value in source.where.items())
     return (
@@ -139,7 +139,8 @@ def positions(connection: Connection, experiment: str) -> dict[tuple[str, int], 
         text(
             f"WITH {FIRST} SELECT own.unit_id, {position} AS place, COUNT(*), SUM(CASE WHEN EXISTS ("
             "SELECT 1 FROM events e WHERE e.unit_id = own.unit_id AND e.type = 'click' "
-            f"AND e.recommendation_id = own.recommendation_id AND e.item_id = {item}) THEN 1 ELSE 0 END) "
+            f"AND e.recommendation_id = own.recommendation_id AND e.item_id = {item} "
+            "AND e.received_at >= own.at - 43200000000) THEN 1 ELSE 0 END) "
             f"FROM own, {items} GROUP BY own.unit_id, place"
         ),
         {"experiment": experiment},

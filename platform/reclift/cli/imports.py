@@ -1,4 +1,4 @@
-"""`reclift import`: items and interactions from files."""
+"""`reclift import`: items, interactions and experiments from files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from reclift.cli.common import console, progress_bar, runtime
-from reclift.flows import importing
-from reclift.flows.errors import Invalid
-from reclift.flows.tables_in import row_count
+from reclift.flows import importing, logged, logged_file
+from reclift.flows.errors import Conflict, Invalid
+from reclift.flows.tables_in import column_names, row_count
 
 
 @click.group("import")
 def import_data() -> None:
-    """Bring in items and interactions from CSV or Parquet."""
+    """Bring in items, interactions and experiments that ran elsewhere, from CSV or Parquet."""
 
 
 def _mapping(given: tuple[str, ...]) -> dict[str, str]:
@@ -66,3 +66,83 @@ def interactions(file: Path, mapping: tuple[str, ...], kind: str) -> None:
             told=lambda n: bars.advance(bar, n),
         )
     _print("interactions", count)
+
+
+@import_data.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--key", default=None, help="The experiment's key; else made from the file's name.")
+@click.option("--name", default=None, help="For people; else the file's name.")
+@click.option("--hypothesis", default="", help="What was asked, and where it ran.")
+@click.option("--placement", default="imported", show_default=True, help="Where lists were shown; made if need be.")
+@click.option("--control", default=None, help="The control arm; else `control`, or the first arm of the log.")
+@click.option(
+    "--weight", "weights", multiple=True, help="ARM=SHARE of the units, for the sample-ratio test; else equal."
+)
+@click.option("--map", "mapping", multiple=True, help="OURS=THEIRS; ours: " + ", ".join(logged_file.COLUMNS))
+@click.option("--event", "events", multiple=True, help="TYPE or TYPE=COLUMN; else click, add_to_cart, purchase.")
+@click.option("--attribute", "attributes", multiple=True, help="A column to keep as an attribute, for segments.")
+@click.option("--metric", default="ctr", show_default=True, help="The primary metric.")
+@click.option("--secondary", multiple=True, help="A further metric.")
+def experiment(
+    file: Path,
+    key: str | None,
+    name: str | None,
+    hypothesis: str,
+    placement: str,
+    control: str | None,
+    weights: tuple[str, ...],
+    mapping: tuple[str, ...],
+    events: tuple[str, ...],
+    attributes: tuple[str, ...],
+    metric: str,
+    secondary: tuple[str, ...],
+) -> None:
+    """Report on an experiment that ran elsewhere: a row for each item that somebody was shown.
+
+    Columns: user_id, arm, timestamp; list_id (rows of one list; else each row is a list), item_id, position,
+    propensity; and one for each event type: empty or 0 is no event, any other number is one with that value.
+    """
+    key = key or logged.key_of(file.stem)
+    with runtime() as here:
+        if logged.is_complete(here.database, key):
+            raise Conflict(f"experiment {key} is there already, with its whole log: nothing was imported")
+        console.print(f"reading {file.name}")
+        log = logged_file.LoggedFile(
+            file,
+            key,
+            _mapping(mapping),
+            events=logged_file.events_of(column_names(file), events),
+            attributes=attributes,
+            pseudonyms=here.pseudonyms,
+        )
+        payload = logged.payload(
+            key,
+            log.arms,
+            name=name or file.stem,
+            hypothesis=hypothesis,
+            placement=placement,
+            control=control,
+            weights=_shares(weights),
+            metrics={"primary": metric, "secondary": list(secondary), "guardrails": []},
+        )
+        with here.database.write() as session:
+            logged.set_up_placement(session, here.registry, placement, here.settings.default_strategy, "command line")
+        with progress_bar() as bars:
+            bar = bars.add_task("lists", total=len(log))
+            logged.import_experiment(
+                here.database, here.registry, here.queue, payload, log, actor="command line",
+                advance=lambda n: bars.advance(bar, n),
+            )  # fmt: skip
+    _print("rows", log.tally)
+    console.print(f"experiment {key}: {len(log):,} lists, arms {', '.join(log.arms)}; read it: reclift report {key}")
+
+
+def _shares(given: tuple[str, ...]) -> dict[str, float]:
+    result = {}
+    for text in given:
+        arm, _, share = text.rpartition("=")
+        try:
+            result[arm] = float(share)
+        except ValueError:
+            raise Invalid.of("weight", text, "must be ARM=SHARE, such as control=0.5") from None
+    return result

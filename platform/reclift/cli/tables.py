@@ -25,9 +25,7 @@ def print_metrics(metrics: Sequence[Mapping[str, Any]]) -> None:
             table.add_row(metric["name"], arm["arm"], f"{arm['units']:,}", _mean(arm), *_cells(entry))
             for name, reason in ((entry or {}).get("reasons") or {}).items():
                 notes.append(f"{metric['name']}, {arm['arm']}, {name}: {reason['text']}")
-            notes += [
-                f"{metric['name']}, {arm['arm']}: {warning['text']}" for warning in (entry or {}).get("warnings", ())
-            ]
+            notes += [f"{metric['name']}, {arm['arm']}: {warning}" for warning in (entry or {}).get("warnings", ())]
     out.print(table)
     for note in dict.fromkeys(notes):
         out.print(f"  {note}")

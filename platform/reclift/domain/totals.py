@@ -4,6 +4,7 @@ Definitions:
 - A unit belongs to the arm it met first; `arms_seen` counts all it met. Who met several is left out of reports.
 - Attributed events (clicks on lists) count when their recommendation id is one of this experiment's and arm's lists.
   They never precede their list: a client's clock that is behind does not turn a click into one before the exposure.
+  What arrived more than `EARLY` before the list was shown is none of it.
 - Other events count when they happen at or after the unit's first exposure and within the metric's window
   (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
@@ -23,6 +24,8 @@ from reclift.domain.metric import IMPRESSION, Metric, MetricKind, Source
 
 HOUR_MICROS = 3_600_000_000
 DAY_MICROS = 24 * HOUR_MICROS
+EARLY = 12 * HOUR_MICROS
+"""Servers' clocks may differ by so much: an event cannot arrive earlier before its list."""
 _PRE_HOURS = 7 * 24.0
 
 
@@ -55,6 +58,7 @@ class Event(Protocol):
 
     type: str
     at: int
+    received_at: int
     value: float | None
     item_id: str | None
     recommendation_id: str | None
@@ -111,6 +115,16 @@ class Measured:
     metrics: Sequence[Metric]
     everything: bool = False
     placement: str | None = None
+
+    @property
+    def past(self) -> int:
+        """How long before a unit's exposure something may matter, microseconds."""
+        return max((_past(metric) for metric in self.metrics), default=0)
+
+
+def _past(metric: Metric) -> int:
+    """The length of its pre-period."""
+    return round((metric.window_hours or _PRE_HOURS) * HOUR_MICROS)
 
 
 Fact = tuple[int, float]
@@ -177,7 +191,7 @@ def _total(
 ) -> Total | None:
     window = None if metric.window_hours is None else round(metric.window_hours * HOUR_MICROS)
     until = None if window is None else exposed + window
-    before = exposed - (window or round(_PRE_HOURS * HOUR_MICROS))
+    before = exposed - _past(metric)
 
     def pick(source: Source) -> tuple[list[Fact], list[Fact]]:
         facts = list(_facts(source, own, events))
@@ -216,17 +230,19 @@ def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Seq
             else:
                 yield impression.at, 1.0
         return
-    shown = {one.recommendation_id: one.at for one in lists} if source.attributed else {}
-    for event in events.get(source.event, ()):
+    # This is where the rollup spends its time: what is the same for all events is asked once.
+    attributed, where, adds_values = source.attributed, source.where, source.value == "value"
+    shown = {one.recommendation_id: one.at for one in lists} if attributed else {}
+    for event in events.get(source.event, ()) if shown or not attributed else ():
         at = event.at
-        if source.attributed:
+        if attributed:
             list_at = shown.get(event.recommendation_id or "")
-            if list_at is None:
+            if list_at is None or event.received_at < list_at - EARLY:
                 continue
             at = max(at, list_at)
-        if any(event.properties.get(name) != wanted for name, wanted in source.where.items()):
+        if where and any(event.properties.get(name) != wanted for name, wanted in where.items()):
             continue
-        yield at, (event.value or 0.0) if source.value == "value" else 1.0
+        yield at, (event.value or 0.0) if adds_values else 1.0
 
 
 def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:
@@ -250,7 +266,12 @@ def _days(numerators: Sequence[Fact], denominators: Sequence[Fact]) -> tuple[Day
 
 def _positions(own: Sequence[Impression], clicks: Sequence[Event]) -> dict[int, tuple[int, int]]:
     """Position -> how often something was shown there, and clicked (once a list and item)."""
-    clicked = {(event.recommendation_id, event.item_id) for event in clicks}
+    earliest: dict[str | None, int] = {one.recommendation_id: one.at - EARLY for one in own}
+    clicked = {
+        (name, event.item_id)
+        for event in clicks
+        if (name := event.recommendation_id) in earliest and event.received_at >= earliest[name]
+    }
     counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for impression in own:
         for item in impression.items:

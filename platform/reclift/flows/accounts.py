@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Conflict, Invalid, NotFound
+from reclift.flows.snapshot import Key
 from reclift.storage.tables import Account, ApiKey
 
 ROLES = ("manager", "viewer")
@@ -59,6 +60,12 @@ def create_key(session: Session, name: str, scopes: list[str], actor: str) -> tu
     bump(session)
     record(session, actor, "create", "key", str(row.id), None, {"name": name, "scopes": row.scopes})
     return row, secret
+
+
+def find_key(session: Session, sought: str) -> Key | None:
+    """What the key of this digest may do; None: there is none, or it was revoked."""
+    row = session.scalar(select(ApiKey).where(ApiKey.digest == sought, ApiKey.revoked_at.is_(None)))
+    return Key(row.name, frozenset(row.scopes)) if row is not None else None
 
 
 def revoke_key(session: Session, key_id: int, actor: str) -> None:

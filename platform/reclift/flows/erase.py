@@ -19,6 +19,7 @@ from reclift.storage.tables import (
     Alias,
     DeadLetter,
     DirtyUnit,
+    EventId,
     EventRow,
     ExperimentUnit,
     ExposureRow,
@@ -69,6 +70,8 @@ def erase(
         change_alone(session)
         take_turns(session)
         ids = [unit, *session.scalars(select(Alias.alias).where(Alias.unit_id == unit))]
+        events = select(EventRow.event_id).where(EventRow.unit_id.in_(ids))
+        session.execute(delete(EventId).where(EventId.event_id.in_(events)))
         removed = {
             table.__tablename__: rows_changed(session.execute(delete(table).where(table.unit_id.in_(ids))))
             for table in _TABLES

@@ -8,8 +8,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as Late
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -40,15 +38,52 @@ def checked(answer: Iterable[Any]) -> list[Scored]:
     """A strategy's answer as a list of sound items; `TypeError` or `ValueError` names what is wrong with it."""
     items = []
     for place, given in enumerate(islice(answer, MOST_ITEMS)):
-        scored = Scored(*given)
-        if not isinstance(scored.item_id, str):
-            raise TypeError(f"item {place}: item_id={scored.item_id!r} is no string")
-        for name in ("score", "propensity"):
-            number = getattr(scored, name)
-            if (number is not None or name == "score") and not math.isfinite(number):
-                raise ValueError(f"item {place} ({scored.item_id}): {name}={number!r} is not finite")
+        scored = given if type(given) is Scored else Scored(*given)
+        item_id, score, propensity, _ = scored
+        if not isinstance(item_id, str):
+            raise TypeError(f"item {place}: item_id={item_id!r} is no string")
+        if not math.isfinite(score):
+            raise ValueError(f"item {place} ({item_id}): score={score!r} is not finite")
+        if propensity is not None and not math.isfinite(propensity):
+            raise ValueError(f"item {place} ({item_id}): propensity={propensity!r} is not finite")
         items.append(scored)
     return items
+
+
+class _Call:
+    """One question to a model, handed from the thread that asks to one that works.
+
+    A bare lock tells that it is done: this happens for every list, and costs half of what a `Future` does.
+    """
+
+    __slots__ = ("_done", "error", "model", "query", "result", "taken")
+
+    def __init__(self, model: Strategy, query: Query) -> None:
+        self.model, self.query = model, query
+        self.result: list[Scored] | None = None
+        self.error: BaseException | None = None
+        self.taken = threading.Lock()
+        """Held by whoever decides whether it is worked on (the worker) or given up (the asker)."""
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def work(self) -> None:
+        """Ask the model, unless the asker has given up already."""
+        if not self.taken.acquire(blocking=False):
+            return
+        try:
+            self.result = checked(self.model.recommend(self.query))
+        except BaseException as error:  # noqa: BLE001 (handed to whoever waits; the working thread goes on)
+            self.error = error
+        self._done.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it is done within the time."""
+        return self._done.acquire(timeout=seconds)
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None or self.error is not None
 
 
 class _Lane:
@@ -62,46 +97,43 @@ class _Lane:
         self._threads = 0
         self._idle = 0
         self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[tuple[Future[list[Scored]], Strategy, Query] | None] = queue.SimpleQueue()
-        self.stuck = 0
+        self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._late: set[_Call] = set()
         self.rest_until = 0.0
 
-    def submit(self, model: Strategy, query: Query) -> Future[list[Scored]]:
-        future: Future[list[Scored]] = Future()
+    def submit(self, model: Strategy, query: Query) -> _Call:
+        call = _Call(model, query)
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
             elif self._threads < self._most:
                 self._threads += 1
                 threading.Thread(target=self._run, name=f"strategy-{self._name}", daemon=True).start()
-        self._work.put((future, model, query))
-        return future
+        self._work.put(call)
+        return call
 
     def _run(self) -> None:
-        while (job := self._work.get()) is not None:
-            future, model, query = job
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(checked(model.recommend(query)))
-                except BaseException as error:  # noqa: BLE001 (handed to whoever waits; this thread goes on)
-                    future.set_exception(error)
-            del job, future, model, query
+        while (call := self._work.get()) is not None:
+            call.work()
             with self._lock:
                 self._idle += 1
+                self._late.discard(call)
+            del call
 
-    def note_late(self, future: Future[list[Scored]]) -> None:
-        if future.cancel():
+    def note_late(self, call: _Call) -> None:
+        if call.taken.acquire(blocking=False):
             return  # it never began: all threads were busy
         with self._lock:
-            self.stuck += 1
-            if self.stuck >= MOST_STUCK:
+            if call.done:
+                return
+            self._late.add(call)
+            if len(self._late) >= MOST_STUCK:
                 self.rest_until = time.monotonic() + REST_SECONDS
 
-        def back(_future: Future[list[Scored]]) -> None:
-            with self._lock:
-                self.stuck -= 1
-
-        future.add_done_callback(back)
+    @property
+    def stuck(self) -> int:
+        """Calls that are late and still running."""
+        return len(self._late)
 
     @property
     def resting(self) -> bool:
@@ -135,22 +167,16 @@ class Guard:
         lane = self._lanes.get(name) or self._open(name)
         if lane.resting:
             return Asked((), "timeout")
-        future = lane.submit(model, query)
-        try:
-            return Asked(future.result(self._timeout))
-        except Late:
-            if future.done() and not future.cancelled():
-                # It came this very moment, or it raised a timeout of its own.
-                return Asked((), "error") if future.exception() else Asked(future.result())
+        call = lane.submit(model, query)
+        if not call.wait(self._timeout) and not call.done:
             log.warning("strategy_late", strategy=name, seconds=self._timeout)
-            lane.note_late(future)
+            lane.note_late(call)
             return Asked((), "timeout")
-        except BaseException as error:
-            if not future.done() or future.exception() is not error:
-                raise  # this thread's own, not the strategy's
+        if call.error is not None:
             # Foreign code: whatever it raises, the fallback fills the list, and the log has the trace.
-            log.exception("strategy_failed", strategy=name)
+            log.error("strategy_failed", strategy=name, exc_info=call.error)
             return Asked((), "error")
+        return Asked(call.result if call.result is not None else ())
 
     def _open(self, name: str) -> _Lane:
         with self._lock:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import insert, select
 
-from reclift.domain.events import MICROS, EventError, checked_id
+from reclift.domain.events import EventError, checked_id
 from reclift.domain.pseudonym import Pseudonyms
-from reclift.flows import catalogue
+from reclift.flows import catalogue, cells
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import Invalid
 from reclift.flows.tables_in import batches, column_names
@@ -45,6 +43,23 @@ class Count:
         """A row that was not taken; `row` counts from 1, without the header."""
         self.skipped[reason] += 1
         self.first_rows.setdefault(reason, row)
+
+
+class _Seen:
+    """How often a line came, in little memory for each of millions: lines are remembered as 64-bit numbers."""
+
+    def __init__(self) -> None:
+        self._once: set[int] = set()
+        self._more: Counter[int] = Counter()
+
+    def count(self, line: str) -> int:
+        """1 the first time, 2 the second, and so on."""
+        mark = int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest())
+        if mark not in self._once:
+            self._once.add(mark)
+            return 1
+        self._more[mark] += 1
+        return self._more[mark] + 1
 
 
 def columns_for(
@@ -99,7 +114,7 @@ def import_items(
 
 def _typed_item(item: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Texts of a CSV as what they mean."""
-    item["item_id"] = _text(item["item_id"]) if item.get("item_id") is not None else None
+    item["item_id"] = cells.text(item["item_id"]) if item.get("item_id") is not None else None
     if isinstance(item.get("price"), str):
         try:
             item["price"] = float(item["price"])
@@ -143,7 +158,7 @@ def import_interactions(
     hide = pseudonyms or Pseudonyms()
     now = now_micros()
     number = 0
-    seen: Counter[str] = Counter()
+    seen = _Seen()
     for batch in batches(path, list(dict.fromkeys(columns.values()))):
         rows = []
         lists = {ours: batch.column(theirs).to_pylist() for ours, theirs in columns.items()}
@@ -152,7 +167,7 @@ def import_interactions(
             try:
                 rows.append(_event(dict(zip(lists, values, strict=True)), kind, now, seen, hide))
             except EventError as error:
-                count.skip(_reason(error), number)
+                count.skip(cells.reason(error), number)
         taken = _write(database, rows)
         count.taken += taken
         count.duplicates += len(rows) - taken
@@ -160,21 +175,21 @@ def import_interactions(
     return count
 
 
-def _event(raw: dict[str, Any], kind: str, now: int, seen: Counter[str], hide: Pseudonyms) -> dict[str, Any]:
-    unit = hide(checked_id("user_id", _text(raw["user_id"])))
-    item = checked_id("item_id", _text(raw["item_id"]))
-    event_type = _text(raw["type"]) if raw.get("type") is not None else kind
-    value = _number(raw["value"]) if raw.get("value") is not None else None
-    at = _time(raw["timestamp"]) if raw.get("timestamp") is not None else now
+def _event(raw: dict[str, Any], kind: str, now: int, seen: _Seen, hide: Pseudonyms) -> dict[str, Any]:
+    unit = hide(checked_id("user_id", cells.text(raw["user_id"])))
+    item = checked_id("item_id", cells.text(raw["item_id"]))
+    event_type = cells.text(raw["type"]) if raw.get("type") is not None else kind
+    value = cells.number(raw["value"], "value") if raw.get("value") is not None else None
+    at = cells.time(raw["timestamp"]) if raw.get("timestamp") is not None else now
     if at > now:
         raise EventError(f"timestamp={raw['timestamp']!r}: must not be in the future")
     if raw.get("event_id") is not None:
-        event_id = checked_id("event_id", _text(raw["event_id"]))
+        event_id = checked_id("event_id", cells.text(raw["event_id"]))
     else:
         # The same line twice in one file is two events; the same file again is not.
         text = "\x1f".join((unit, item, event_type, repr(value), str(raw.get("timestamp"))))
-        seen[text] += 1
-        event_id = "i-" + hashlib.blake2b(f"{text}\x1f{seen[text]}".encode(), digest_size=16).hexdigest()
+        times = seen.count(text)
+        event_id = "i-" + hashlib.blake2b(f"{text}\x1f{times}".encode(), digest_size=16).hexdigest()
     return {
         "event_id": event_id,
         "type": event_type,
@@ -209,46 +224,3 @@ def _write(database: Database, rows: Sequence[dict[str, Any]]) -> int:
             if exposed:
                 connection.execute(insert(DirtyUnit), [{"unit_id": unit} for unit in exposed])
     return taken
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value) if value is not None else ""
-
-
-def _number(value: object) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]  # whatever it is, it becomes a number or an error
-    except (TypeError, ValueError):
-        raise EventError(f"value={value!r}: must be a number") from None
-    if not math.isfinite(number):
-        raise EventError(f"value={value!r}: must be a finite number")
-    return number
-
-
-def _time(value: object) -> int:
-    """Seconds, milliseconds or microseconds since 1970, or ISO 8601 (UTC where it names no zone)."""
-    if isinstance(value, datetime):
-        return round((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * MICROS)
-    try:
-        number = float(value)  # type: ignore[arg-type]  # text of a CSV, or a number
-    except (TypeError, ValueError):
-        try:
-            at = datetime.fromisoformat(str(value))
-        except ValueError:
-            raise EventError(f"timestamp={value!r}: must be ISO 8601 or a number since 1970") from None
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * MICROS)
-    if not math.isfinite(number) or number < 0:
-        raise EventError(f"timestamp={value!r}: must be a number of at least 0")
-    for limit, factor in ((1e11, MICROS), (1e14, 1_000)):
-        if number < limit:
-            return round(number * factor)
-    return round(number)
-
-
-def _reason(error: EventError) -> str:
-    """The rule without the value, so that equal reasons count together."""
-    text = str(error)
-    name, _, rest = text.partition("=")
-    return f"{name}: {rest.split(': ', 1)[-1]}" if rest else text

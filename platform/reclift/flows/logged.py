@@ -6,18 +6,22 @@ changes nothing, and an import that broke off is completed by doing it once more
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from reclift.domain.events import Facts
-from reclift.flows import experiments, jobs
+from reclift.domain.events import MAX_ID, Facts
+from reclift.flows import experiments, jobs, placements
 from reclift.flows.clock import to_datetime
+from reclift.flows.errors import Invalid
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
-from reclift.storage.tables import ExperimentRow
+from reclift.storage.tables import ExperimentRow, Placement
 from reclift.strategy import Registry
 
 ROWS_PER_COMMIT = 2_000
@@ -32,7 +36,7 @@ class Shown(NamedTuple):
 
 
 class Reaction(NamedTuple):
-    """What the unit did with the list: an event type, an item, a value."""
+    """What the unit did with the list: an event type, an item (empty: none is named), a value."""
 
     type: str
     item_id: str
@@ -63,6 +67,67 @@ def is_complete(database: Database, key: str) -> bool:
     with database.read() as session:
         status = session.scalar(select(ExperimentRow.status).where(ExperimentRow.key == key))
     return status in {"stopped", "archived"}
+
+
+def key_of(name: str) -> str:
+    """A key out of a file's name: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64] or "imported"
+
+
+def payload(
+    key: str,
+    arms: Sequence[str],
+    *,
+    name: str,
+    hypothesis: str,
+    placement: str,
+    control: str | None,
+    weights: Mapping[str, float],
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The experiment of a log, as `import_experiment` takes it.
+
+    Args:
+        key: of the experiment.
+        name: for people.
+        hypothesis: what was asked.
+        placement: where lists were shown.
+        arms: as the log names them.
+        control: one of them; `None`: `control` if there is one, else the first.
+        weights: arm -> its share of the units, as planned; empty: equal shares.
+        metrics: as of any experiment.
+
+    Raises:
+        Invalid: fewer than two arms, or the control or a weight names no arm of the log.
+    """
+    if len(arms) < 2:
+        raise Invalid.of("arm", list(arms), "the log must have at least two arms")
+    if control is None:
+        control = "control" if "control" in arms else arms[0]
+    for field_name, arm in [("control", control), *(("weight", arm) for arm in weights)]:
+        if arm not in arms:
+            raise Invalid.of(field_name, arm, f"must be an arm of the log: {', '.join(arms)}")
+    if weights and set(weights) != set(arms):
+        missing = sorted(set(arms) - set(weights))
+        raise Invalid.of("weight", dict(weights), f"must be given for every arm or none; missing: {', '.join(missing)}")
+    return {
+        "key": key,
+        "name": name,
+        "hypothesis": hypothesis,
+        "placement": placement,
+        "arms": [
+            {"key": arm, "strategy": arm, "weight": weights.get(arm, 1 / len(arms)), "control": arm == control}
+            for arm in arms
+        ],
+        "metrics": dict(metrics),
+    }
+
+
+def set_up_placement(session: Session, registry: Registry, key: str, strategy: str, actor: str) -> None:
+    """The place of logged experiments, if it is not there; nothing is served there unless the shop asks for it."""
+    if session.get(Placement, key) is None:
+        wanted = {"name": "Imported logs", "strategy": strategy, "fallback": [strategy]}
+        placements.put(session, registry, key, wanted, actor)
 
 
 def import_experiment(
@@ -150,10 +215,10 @@ def _facts(key: str, placement: str, strategies: Mapping[str, str], lists: Itera
         )
         facts.events += [
             {
-                "event_id": f"{row.list_id}-{reaction.type}-{reaction.item_id}",
+                "event_id": _event_id(row.list_id, reaction),
                 "type": reaction.type,
                 "unit_id": row.unit_id,
-                "item_id": reaction.item_id,
+                "item_id": reaction.item_id or None,
                 "recommendation_id": row.list_id,
                 "value": reaction.value,
                 "at": row.at,
@@ -164,6 +229,11 @@ def _facts(key: str, placement: str, strategies: Mapping[str, str], lists: Itera
             for reaction in row.reactions
         ]
     return facts
+
+
+def _event_id(list_id: str, reaction: Reaction) -> str:
+    text = f"{list_id}-{reaction.type}-{reaction.item_id}"
+    return text if len(text) <= MAX_ID else "l-" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _item(shown: Shown, strategy: str, arm: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from reclift.flows.clock import now, rfc3339, to_datetime
 from reclift.flows.configuration import bump, record, take_turns
 from reclift.flows.errors import Conflict, NotFound
 from reclift.flows.heartbeat import LEASE_SECONDS, Heartbeat
+from reclift.flows.placements import chain
 from reclift.storage.database import Database, rows_changed
 from reclift.storage.tables import EventRow, ExperimentRow, ItemRow, ModelRow, Placement
 from reclift.strategy import Registry, parse_parameters
@@ -161,7 +162,7 @@ def wanted(session: Session, registry: Registry) -> dict[tuple[str, str], dict[s
     uses: list[tuple[str, Mapping[str, Any]]] = []
     for placement in session.scalars(select(Placement)):
         uses.append((placement.strategy, placement.params))
-        uses += [(str(key), {}) for key in placement.fallback]
+        uses += chain(placement.fallback)
     for experiment in session.scalars(select(ExperimentRow).where(ExperimentRow.status.in_(["running", "paused"]))):
         if experiment.source != "imported" and experiment.kind != "holdout":
             uses += [(arm.strategy, arm.params) for arm in experiment.arms]

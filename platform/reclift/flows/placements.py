@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -26,6 +26,14 @@ SEEN = {
     "interacted": "never what the user has had anything to do with",
     "none": "also what the user knows already",
 }
+
+
+def chain(fallback: Sequence[Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """(strategy, parameters) of each entry of a fallback chain: `"popularity"`, or `{"strategy": …, "params": {…}}`."""
+    return [
+        (str(entry["strategy"]), entry.get("params", {})) if isinstance(entry, Mapping) else (str(entry), {})
+        for entry in fallback
+    ]
 
 
 def view(row: Placement) -> dict[str, Any]:
@@ -80,10 +88,7 @@ def put(session: Session, registry: Registry, key: str, payload: Mapping[str, An
         problems.append(Problem("explore", explore, f"must be a share of the slots from 0 to {MOST_EXPLORED:g}"))
     name = payload.get("name", row.name if row else key)
     problems += _strategy_problems(registry, strategy, params)
-    if not isinstance(fallback, list) or any(not isinstance(entry, str) or entry not in registry for entry in fallback):
-        problems.append(
-            Problem("fallback", fallback, f"must be a list of installed strategies: {', '.join(registry.keys())}")
-        )
+    problems += _fallback_problems(registry, fallback)
     if not isinstance(seen, str) or seen not in SEEN:
         problems.append(Problem("seen", seen, f"must be one of {', '.join(SEEN)}"))
     if not isinstance(name, str) or len(name) > 200:
@@ -102,6 +107,23 @@ def put(session: Session, registry: Registry, key: str, payload: Mapping[str, An
     after = view(row)
     record(session, actor, "change" if before else "create", "placement", key, before, after)
     return after
+
+
+def _fallback_problems(registry: Registry, fallback: object) -> list[Problem]:
+    if not isinstance(fallback, list):
+        return [Problem("fallback", fallback, f"must be a list of installed strategies: {', '.join(registry.keys())}")]
+    problems = []
+    for index, entry in enumerate(fallback):
+        given = entry if isinstance(entry, Mapping) else {"strategy": entry}
+        problems += [
+            Problem(f"fallback.{index}.{name}", given[name], "is not a field of a fallback; fields: params, strategy")
+            for name in map(str, given.keys() - {"strategy", "params"})
+        ]
+        problems += [
+            Problem(f"fallback.{index}.{problem.field}", problem.value, problem.rule)
+            for problem in _strategy_problems(registry, given.get("strategy"), given.get("params", {}))
+        ]
+    return problems
 
 
 def _strategy_problems(registry: Registry, strategy: object, params: object) -> list[Problem]:

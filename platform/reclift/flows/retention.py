@@ -5,6 +5,10 @@ Units' totals are recomputed whole from the raw facts, so facts may only go when
 - one that ended longer ago than facts are kept is *settled*: its totals and reports are final, the rollup neither
   recomputes nor removes them, and late events of its units no longer count there.
 Exposures stay: they are few, and say who was in what.
+
+On PostgreSQL events go by whole partitions, so up to a month later than the setting says. An event that was dropped and
+is sent once more is new again, since its id went with it. It counts for nothing: it is older than all that a running
+experiment looks at, and goes again with the next round.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from sqlalchemy.orm import Session
 from reclift.domain.events import MICROS
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
+from reclift.storage import partitions
 from reclift.storage.database import Database, rows_changed
 from reclift.storage.tables import EventRow, ExperimentRow, ExposureRow, ImpressionRow
 
@@ -46,7 +51,10 @@ def drop_old(database: Database, keep_days: int, *, portion: int = PORTION) -> D
     """
     with database.write() as session:
         edge, settled = _settle(session, now_micros_before(keep_days))
-    events = _drop(database, EventRow, EventRow.event_id, edge, portion)
+    if database.is_sqlite:
+        events = _drop(database, EventRow, EventRow.event_id, edge, portion)
+    else:
+        events = partitions.drop_before(database, edge) + partitions.drop_rest(database, edge, portion)
     impressions = _drop(database, ImpressionRow, ImpressionRow.recommendation_id, edge, portion)
     if events or impressions or settled:
         log.info("old_facts_dropped", events=events, impressions=impressions, settled=settled)

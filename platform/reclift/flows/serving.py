@@ -18,6 +18,7 @@ from reclift.domain.rerank import to_diversity
 from reclift.flows import experiments, models
 from reclift.flows import groups as group_flow
 from reclift.flows.errors import FlowError
+from reclift.flows.placements import chain
 from reclift.flows.serving_catalogue import Items, load_items
 from reclift.flows.snapshot import Key, Served, ServedPlacement, Serving
 from reclift.storage.artifacts import ArtifactError, Artifacts
@@ -180,7 +181,7 @@ class Live:
                 row.key,
                 row.settings.get("seen", "bought"),
                 replace(serve(row.strategy, row.params), diversity=to_diversity(row.settings.get("rerank"))),
-                tuple(serve(str(key), {}) for key in row.fallback),
+                tuple(serve(key, params) for key, params in chain(row.fallback)),
                 row.settings.get("explore", 0.0),
             )
             for row in session.scalars(select(Placement))

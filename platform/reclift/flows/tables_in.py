@@ -23,15 +23,22 @@ def column_names(path: Path) -> list[str]:
     return list(_guarded(path, lambda: _schema(path).names))
 
 
-def read_table(path: Path, columns: Sequence[str], *, few: Sequence[str] = ()) -> pa.Table:
+def read_table(path: Path, columns: Sequence[str], *, few: Sequence[str] = (), as_text: bool = False) -> pa.Table:
     """The named columns of the whole file; `Invalid` names a column that is not there.
 
     `few`: columns with few values, which come dictionary-encoded where they are text in Parquet: that is much faster.
+    `as_text`: a CSV's columns stay text, empty cells are None: what they mean is decided by what they are read as.
     """
     check_columns(path, columns)
     if path.suffix in PARQUET:
         return _guarded(path, lambda: pq.read_table(path, columns=list(columns), read_dictionary=list(few)))
-    options = pa_csv.ConvertOptions(include_columns=list(columns))
+    types = dict.fromkeys(columns, pa.string()) if as_text else None
+    options = pa_csv.ConvertOptions(
+        include_columns=list(columns),
+        column_types=types,
+        strings_can_be_null=as_text,
+        null_values=[""] if as_text else None,
+    )
     return _guarded(path, lambda: pa_csv.read_csv(path, convert_options=options))
 
 

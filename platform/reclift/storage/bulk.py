@@ -12,8 +12,9 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Connection, Table
+from sqlalchemy import JSON, BigInteger, Connection, Float, String, Table
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
 
 WORTH = 100
 """Fewer rows are as quick as a plain INSERT."""
@@ -53,20 +54,66 @@ def add_new(
             new = _unknown(cursor, table.name, returning, [row[returning] for row in ordered]) if returning else set()
             cursor.executemany(insert, values)
             return new
-        # Kept for the connection's life and emptied at each commit: a table a transaction would bloat the catalogue.
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {inside} (LIKE {table.name} INCLUDING DEFAULTS) "
-            "ON COMMIT DELETE ROWS"
-        )
-        cursor.execute(f"TRUNCATE {inside}")
-        with cursor.copy(f"COPY {inside} ({columns}) FROM STDIN") as copy:
-            for value in values:
-                copy.write_row(value)
+        _copy(cursor, table.name, columns, values)
         cursor.execute(
             f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {inside} {conflict}"  # noqa: S608 (likewise)
             f"{f' RETURNING {returning}' if returning else ''}"
         )
         return {key for (key,) in cursor.fetchall()} if returning else set()
+
+
+def add_new_events(connection: Connection, events: Table, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Insert those events whose id `event_ids` does not have yet, on PostgreSQL; returns their ids.
+
+    One statement adds the ids, and the events of those ids that it added: the table of events is partitioned by time,
+    so that no index of it could tell that an id is new. In the caller's transaction; every row must have all columns.
+    In the order of ids, as in `add_new`. Of rows with the same id the first counts.
+    """
+    names, _, makers = _columns(events)
+    columns = ", ".join(names)
+    first = {row["event_id"]: row for row in reversed(rows)}
+    values = [[make(first[key][name]) for name, make in zip(names, makers, strict=True)] for key in sorted(first)]
+    with _cursor(connection) as cursor:
+        if is_worth(len(values)):
+            _copy(cursor, events.name, columns, values)
+            source = f"SELECT {columns} FROM copied_{events.name}"  # noqa: S608 (likewise)
+            given = None
+        else:
+            arrays = ", ".join(f"%s::{_array(column.type)}" for column in events.columns)
+            source = f"SELECT * FROM unnest({arrays}) AS r({columns})"  # noqa: S608 (likewise)
+            given = [list(part) for part in zip(*values, strict=True)]
+        cursor.execute(
+            f"WITH given AS MATERIALIZED ({source}), "  # noqa: S608 (names of our own tables and columns)
+            "new AS (INSERT INTO event_ids (event_id, at) SELECT event_id, at FROM given "
+            "ON CONFLICT DO NOTHING RETURNING event_id) "
+            f"INSERT INTO {events.name} ({columns}) SELECT {columns} FROM given JOIN new USING (event_id) "
+            "RETURNING event_id",
+            given,
+        )
+        return {key for (key,) in cursor.fetchall()}
+
+
+def _array(column: TypeEngine[Any]) -> str:
+    """The type of a column's values as an array; texts without their length, since a cast would cut them off."""
+    if isinstance(column, JSON):
+        return "jsonb[]"
+    kinds: dict[type[TypeEngine[Any]], str] = {BigInteger: "bigint[]", Float: "float8[]", String: "text[]"}
+    return kinds[type(column)]
+
+
+def _copy(cursor: Any, table: str, columns: str, values: Sequence[Sequence[Any]]) -> None:
+    """Rows into a temporary table with the columns of `table`, `copied_…`.
+
+    It is kept for the connection's life and emptied at each commit: a table a transaction would bloat the catalogue.
+    """
+    inside = f"copied_{table}"
+    cursor.execute(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {inside} (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+    )
+    cursor.execute(f"TRUNCATE {inside}")
+    with cursor.copy(f"COPY {inside} ({columns}) FROM STDIN") as copy:
+        for value in values:
+            copy.write_row(value)
 
 
 def _unknown(cursor: Any, table: str, key: str, keys: Sequence[str]) -> set[str]:

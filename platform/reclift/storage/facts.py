@@ -11,11 +11,12 @@ from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
-from reclift.storage.bulk import add_column, add_new, is_worth
+from reclift.storage.bulk import add_column, add_new, add_new_events, is_worth
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 _DIRTY: Any = DirtyUnit.__table__
 _EXPOSURES: Any = ExposureRow.__table__
+_EVENTS: Any = EventRow.__table__
 _CHANGED = ("at", "source", "attributes")
 """What an earlier exposure brings with it."""
 
@@ -59,6 +60,8 @@ def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Seq
     """Insert what is new; returns the keys that were."""
     if not rows:
         return set()
+    if table is _EVENTS and connection.dialect.name == "postgresql":
+        return add_new_events(connection, table, rows)
     if is_worth(len(rows)):
         return add_new(connection, table, rows, returning=key)
     # In the order of keys, so that two processes that write the same rows wait for each other and never both.
@@ -67,7 +70,7 @@ def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Seq
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert events that are new, and mark nothing: the caller does. Returns how many were new."""
-    return len(_add(connection, EventRow.__table__, _statements(connection.dialect.name).events, "event_id", rows))
+    return len(_add(connection, _EVENTS, _statements(connection.dialect.name).events, "event_id", rows))
 
 
 def write_facts(connection: Connection, facts: Facts) -> Receipt:
@@ -84,7 +87,7 @@ def write_batches(connection: Connection, batches: Sequence[Facts]) -> list[Rece
     events = [row for facts in batches for row in facts.events]
     impressions = [row for facts in batches for row in facts.impressions]
     exposures = [row for facts in batches for row in facts.exposures]
-    new_events = _add(connection, EventRow.__table__, statements.events, "event_id", events)
+    new_events = _add(connection, _EVENTS, statements.events, "event_id", events)
     new_impressions = _add(
         connection, ImpressionRow.__table__, statements.impressions, "recommendation_id", impressions
     )

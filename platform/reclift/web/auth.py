@@ -12,7 +12,7 @@ from flask_login import current_user
 from flask_wtf.csrf import validate_csrf
 from wtforms import ValidationError
 
-from reclift.flows.accounts import digest
+from reclift.flows.accounts import digest, find_key
 from reclift.flows.serving import Key
 from reclift.web.pages.backend import Pages
 from reclift.web.pages.frame import actor as signed_in
@@ -60,7 +60,12 @@ def bearer() -> Key | None:
         secret = request.environ.get("HTTP_X_API_KEY", "")  # how some SDKs send it
         if not secret:
             return None
-    key = runtime().live.current.keys.get(digest(secret.strip()))
+    sought, here = digest(secret.strip()), runtime()
+    key = here.live.current.keys.get(sought)
+    if key is None:
+        # Made a moment ago, perhaps by another process: the snapshot has not heard of it yet.
+        with here.database.read() as session:
+            key = find_key(session, sought)
     if key is None:
         raise NotAllowed(401, "this API key is unknown or revoked", ', error="invalid_token"')
     return key

@@ -56,7 +56,7 @@ class PlatformPages(ShopPages, TrafficPages, PeoplePages):
             failed = session.scalars(
                 select(JobRun).where(JobRun.state == "failed").order_by(JobRun.id.desc()).limit(1)
             ).first()
-            latest = session.scalar(select(func.max(EventRow.received_at)))
+            latest = session.scalar(select(func.max(EventRow.at)))  # an index has it
             active = session.scalar(select(func.count()).select_from(ModelRow).where(ModelRow.active)) or 0
             queued = session.scalar(select(func.count()).select_from(JobRun).where(JobRun.state == "queued")) or 0
         spool = self._here.spool.size()

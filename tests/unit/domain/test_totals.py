@@ -35,7 +35,7 @@ def shown(name: str = "r1", arm: str = "a", at: int = T0, *, phase: int = 1, **m
 
 
 def did(kind: str, at: int = T0, rec: str | None = None, value: float | None = None, **more: Any) -> SimpleNamespace:
-    values = {"item_id": "i", "properties": {}, **more}
+    values = {"item_id": "i", "properties": {}, "received_at": T0 + 9 * DAY_MICROS, **more}
     return SimpleNamespace(type=kind, at=at, recommendation_id=rec, value=value, **values)
 
 
@@ -125,6 +125,15 @@ def test_a_clock_that_is_behind_cannot_click_before_the_list_was_shown() -> None
     early = [did("click", T0 - 3_600_000_000, "r1"), did("click", T0 - 5, "r2")]
     found = total(CTR, [exposed()], lists, *early)
     assert found == Total(2.0, 2.0, 0.0, 0.0, (Day(20_000, 1.0, 1.0), Day(20_001, 1.0, 1.0)))
+
+
+def test_what_arrived_long_before_a_list_was_shown_is_none_of_it() -> None:
+    lists = [shown("r1", at=T0 + 13 * HOUR_MICROS, items=[{"item_id": "i", "position": 1}])]
+    for hours, clicks in ((0, 0.0), (1, 1.0)):  # servers' clocks may differ by half a day, not more
+        early = did("click", T0, "r1", received_at=T0 + hours * HOUR_MICROS)
+        found = unit([CTR], [exposed()], lists, [early])
+        assert found.totals["ctr"].numerator == clicks
+        assert found.positions == {1: (1, int(clicks))}
 
 
 def test_an_exposure_that_is_logged_after_its_conversion_counts_by_when_it_happened() -> None:

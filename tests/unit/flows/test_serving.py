@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from reclift import wiring
 from reclift.domain.events import Facts
-from reclift.flows import accounts, catalogue, experiments, models, serving
+from reclift.flows import accounts, catalogue, experiments, models, placements, serving
 from reclift.flows.erase import erase
 from reclift.flows.errors import Conflict, FlowError, Invalid
 from reclift.flows.serving import Live
@@ -44,6 +44,15 @@ def test_it_is_loaded_at_first_use_and_stays_the_same_until_something_changes(sh
     assert live.current is first
     assert live.age_seconds is not None
     assert live.age_seconds < 60
+
+
+def test_an_entry_of_the_fallback_chain_answers_with_its_own_parameters(shop: Runtime) -> None:
+    train_one(shop, boost=2.0)
+    with shop.database.write() as session:
+        chain = ["toy", {"strategy": "toy", "params": {"boost": 2.0}}, {"strategy": "toy", "params": {"boost": 3.0}}]
+        placements.put(session, shop.registry, "home", {"fallback": chain}, "me")
+    shop.live.refresh()
+    assert [served.label for served in shop.live.current.placements["home"].fallback] == ["toy@1", "toy@2", None]
 
 
 def test_a_change_is_taken_whole(shop: Runtime) -> None:

@@ -13,7 +13,15 @@ from reclift.storage.tables.configuration import (
     Placement,
     SavedGroupRow,
 )
-from reclift.storage.tables.facts import DeadLetter, DirtyUnit, EventRow, ExposureRow, ImpressionRow
+from reclift.storage.tables.facts import (
+    DeadLetter,
+    DirtyUnit,
+    Erasure,
+    EventId,
+    EventRow,
+    ExposureRow,
+    ImpressionRow,
+)
 from reclift.storage.tables.results import (
     EvaluationRow,
     ExperimentUnit,
@@ -36,7 +44,9 @@ __all__ = [
     "Configuration",
     "DeadLetter",
     "DirtyUnit",
+    "Erasure",
     "EvaluationRow",
+    "EventId",
     "EventRow",
     "ExperimentRow",
     "ExperimentUnit",

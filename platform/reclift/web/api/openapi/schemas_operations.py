@@ -57,7 +57,10 @@ _PLACEMENT: dict[str, Json] = {
     "name": text("For people.", maxLength=200),
     "strategy": text("What answers when no experiment decides."),
     "params": anything("Its parameters."),
-    "fallback": many({"type": "string"}, "Strategies that fill up a short list, in this order."),
+    "fallback": many(
+        {"oneOf": [text("With its default parameters."), ref("FallbackEntry")]},
+        "Strategies that fill up a short list, in this order.",
+    ),
     "seen": choice("What is not shown again.", "bought", "shown", "interacted", "none"),
     "rerank": maybe(ref("Rerank")),
     "explore": number("Share of the slots that new items get.", minimum=0, maximum=0.5),
@@ -78,6 +81,12 @@ SCHEMAS: dict[str, Json] = {
     "MetricSource": closed("Which facts are counted.", _SOURCE, required=["event"], example={"event": "click"}),
     "MetricRequest": closed("A new metric.", _METRIC, required=["key", "kind", "numerator"], example=_WISHES),
     "Metric": obj("A metric with every default filled in.", _METRIC),
+    "FallbackEntry": closed(
+        "A strategy in a fallback chain, with parameters.",
+        {"strategy": text("Its key."), "params": anything("Its parameters.")},
+        required=["strategy"],
+        example={"strategy": "popularity", "params": {"segment": "country"}},
+    ),
     "PlacementRequest": closed(
         "A placement to make or change; what is not sent stays as it is.",
         {**_PLACEMENT, **{name: {"description": "Ignored."} for name in ("created_at", "updated_at")}},

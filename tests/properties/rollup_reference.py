@@ -184,8 +184,16 @@ def stored_by_day(connection: Connection, experiment: str, metric: str, day: int
     return {unit: (float(above), float(below)) for unit, above, below in rows if above or below}
 
 
+def wrong_arms(connection: Connection) -> list[Any]:
+    """Totals whose arm is not the only one that their unit met."""
+    wanted = "SELECT CASE WHEN arms_seen = 1 THEN arm ELSE '' END FROM experiment_units u WHERE u.unit_id = t.unit_id "
+    wanted += "AND u.experiment = t.experiment AND u.phase = t.phase"
+    return list(connection.execute(text(f"SELECT * FROM unit_totals t WHERE arm IS DISTINCT FROM ({wanted})")))
+
+
 def check(connection: Connection, experiments: dict[str, list[Metric]]) -> None:
     """The rollup's tables equal the recomputation, as a whole and at the end of each day."""
+    assert wrong_arms(connection) == []
     for experiment, metrics in experiments.items():
         key = {"experiment": experiment}
         rows = connection.execute(

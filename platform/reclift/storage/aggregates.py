@@ -213,17 +213,15 @@ def attribute_counts(
     return {name: values for name, values in found.items() if 2 <= len(values) <= MOST_VALUES}
 
 
-def latest_lists(
-    session: Session, experiment: str, phase: int, limit: int
-) -> list[tuple[str, list[Any], Any, float | None]]:
-    """The newest lists shown: arm, items, fallback, latency."""
-    rows = session.execute(
-        select(ImpressionRow.arm, ImpressionRow.items, ImpressionRow.fallback, ImpressionRow.latency_ms)
+def latest_lists(session: Session, experiment: str, phase: int, limit: int) -> Sequence[Any]:
+    """The newest lists shown: rows of arm, items, fallback, latency_ms, novelty, diversity, unit_id."""
+    columns = ("arm", "items", "fallback", "latency_ms", "novelty", "diversity", "unit_id")
+    return session.execute(
+        select(*(getattr(ImpressionRow, name) for name in columns))
         .where(ImpressionRow.experiment == experiment, ImpressionRow.phase == phase)
         .order_by(ImpressionRow.at.desc())
         .limit(limit)
-    )
-    return [(str(arm), items, fallback, latency) for arm, items, fallback, latency in rows]
+    ).all()
 
 
 def data_until(session: Session, experiment: str, phase: int) -> int | None:

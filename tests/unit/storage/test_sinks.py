@@ -21,6 +21,7 @@ from reclift.storage.facts import Receipt
 from reclift.storage.sinks import database as database_sink
 from reclift.storage.sinks import spool as spool_sink
 from reclift.storage.sinks.database import DatabaseSink
+from reclift.storage.sinks.encoding import decode
 from reclift.storage.sinks.spool import SpoolSink
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 from tests.unit.storage.rows import event, exposure, impression
@@ -392,3 +393,11 @@ def test_the_lock_goes_with_the_process(database: Database, tmp_path: Path) -> N
     os.waitpid(child, 0)
     assert SpoolSink(folder).drain(DatabaseSink(database).append) == 1
     assert ids(database) == ["from the dead"]
+
+
+def test_a_batch_of_an_earlier_version_is_read_as_having_no_list_quality() -> None:
+    row = impression("r1")
+    for column in ("novelty", "diversity"):
+        del row[column]
+    (found,) = decode(orjson.dumps({"events": [], "impressions": [row], "exposures": []})).impressions
+    assert found == impression("r1")

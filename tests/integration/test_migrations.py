@@ -116,7 +116,7 @@ def test_each_earlier_revision_leads_to_the_newest_and_back(database: Database, 
 
 
 def test_events_and_their_ids_survive_the_partitions_and_the_way_back(database: Database) -> None:
-    migrate(database, "0001")
+    migrate(database, "0002")
     now = datetime.now(UTC)
     march = round(datetime(2024, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
     rows = [("first", 0), ("past", march - 1), ("now", round(now.timestamp() * 1e6)), ("far", 2**62)]
@@ -148,7 +148,7 @@ def test_events_and_their_ids_survive_the_partitions_and_the_way_back(database: 
             assert lies["now"] == f"events_{now:%Y%m}"
             assert {lies[name] for name in ("first", "past", "far")} == {"events_default"}
     assert DatabaseSink(database).append(Facts([event("past"), event("new")])) == Receipt(1, 1)
-    downgrade(database, "0001")
+    downgrade(database, "0002")
     with database.connection() as connection:
         connection.execute(text("DELETE FROM events WHERE event_id = 'new'"))
         assert connection.execute(query).all() == before
@@ -235,3 +235,22 @@ def _experiment_with_an_arm(database: Database) -> None:
             ),
         ):
             connection.execute(text(statement))
+
+
+def test_totals_learn_their_arm_and_forget_it(database: Database) -> None:
+    migrate(database, "0001")
+    units = "INSERT INTO experiment_units (experiment, phase, unit_id, arm, exposed_at, day, arms_seen, impressions, "
+    totals = "INSERT INTO unit_totals (experiment, phase, metric, unit_id, numerator, denominator, pre_numerator, "
+    with database.connection() as connection:
+        connection.execute(text(units + "attributes) VALUES ('e', 1, 'u1', 'a', 0, 0, 1, 1, '{}')"))
+        connection.execute(text(units + "attributes) VALUES ('e', 1, 'u2', 'b', 0, 0, 2, 1, '{}')"))
+        for unit, number in (("u1", 1.5), ("u2", 2.5)):
+            connection.execute(text(totals + f"pre_denominator) VALUES ('e', 1, 'm', '{unit}', {number}, 3, 4, 5)"))
+    migrate(database, "0002")
+    with database.engine.connect() as connection:
+        found = connection.execute(text("SELECT unit_id, arm, numerator, pre_denominator FROM unit_totals ORDER BY 1"))
+        assert found.all() == [("u1", "a", 1.5, 5.0), ("u2", "", 2.5, 5.0)]
+    downgrade(database, "0001")
+    with database.engine.connect() as connection:
+        found = connection.execute(text("SELECT * FROM unit_totals ORDER BY unit_id"))
+        assert found.all() == [("e", 1, "m", "u1", 1.5, 3.0, 4.0, 5.0), ("e", 1, "m", "u2", 2.5, 3.0, 4.0, 5.0)]

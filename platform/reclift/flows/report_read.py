@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,10 +14,11 @@ from reclift.domain.events import parse_time
 from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
-from reclift.stats.comparison import arm_summary, compare
+from reclift.flows.report_compare import bootstraps, compare_arms, design_of, repeated
+from reclift.stats.comparison import arm_summary
 from reclift.stats.decision import MetricReading
 from reclift.stats.families import adjust_families
-from reclift.stats.group_sequential import latest_alpha, looks
+from reclift.stats.group_sequential import latest_look
 from reclift.stats.plan import Plan
 from reclift.stats.result import Comparison
 from reclift.stats.sums import Sums
@@ -25,8 +26,6 @@ from reclift.storage.aggregates import ArmCount, Segment, arm_sums, cap_value, u
 from reclift.storage.tables import ExperimentRow
 
 Role = Literal["primary", "secondary", "guardrail"]
-
-_MOST_UNITS_NOW = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,7 @@ class Read:
     cap: float | None
     sums: Mapping[str, Sums]
     comparisons: Sequence[Comparison]
+    bootstraps: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def roles(row: ExperimentRow, known: Mapping[str, Metric]) -> list[tuple[Metric, Role]]:
@@ -61,8 +61,6 @@ def read_metrics(
     only: Role | None = None,
 ) -> list[Read]:
     """Sums and comparisons of every metric; p-values are adjusted within their role (`stats.families`)."""
-    chosen = Analysis.from_dict(row.data.get("analysis"))
-    control = next(arm.key for arm in row.arms if arm.control)
     known = metric_flow.all_metrics(session)
     reads = []
     units = sum(count.units for count in counts.values())
@@ -71,28 +69,16 @@ def read_metrics(
             continue
         cap = cap_value(session, row.key, row.phase, metric, units)
         sums = arm_sums(session, row.key, row.phase, metric, counts, cap=cap, segment=segment)
-        comparisons = [
-            compare(
-                sums[control],
-                sums[arm.key],
-                kind=metric.statistic,
-                level=chosen.level,
-                cuped=chosen.cuped,
-                sequential_tuning=chosen.tuning,
-                arm=arm.key,
-                control_arm=control,
-                higher_is_better=metric.direction == "increase",
-            )
-            for arm in row.arms
-            if not arm.control
-        ]
-        reads.append(Read(metric, role, cap, sums, comparisons))
+        comparisons = compare_arms(session, row, metric, sums, cap=cap, within=segment is not None)
+        resampled = bootstraps(session, row, metric, sums, cap) if segment is None else {}
+        reads.append(Read(metric, role, cap, sums, comparisons, resampled))
     return _adjusted(reads)
 
 
-def metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
-    """A metric as the report shows it."""
+def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> dict[str, Any]:
+    """A metric as the report shows it. `share` of the planned length that is over; None: none was planned."""
     metric = read.metric
+    chosen = Analysis.from_dict(row.data.get("analysis"))
     return {
         "metric": metric.key,
         "name": metric.name,
@@ -112,7 +98,14 @@ def metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
             }
             for arm in row.arms
         ],
-        "comparisons": [comparison.to_dict() for comparison in read.comparisons],
+        "comparisons": [
+            comparison.to_dict()
+            | {
+                "group_sequential": repeated(chosen, share, comparison),
+                "bootstrap": read.bootstraps.get(comparison.arm),
+            }
+            for comparison in read.comparisons
+        ],
     }
 
 
@@ -147,9 +140,8 @@ def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None
     chosen = Analysis.from_dict(row.data.get("analysis"))
     look_alpha = None
     if chosen.regime == "group_sequential" and days_planned:
-        shares = [look / chosen.looks for look in range(1, chosen.looks + 1)]
-        design = looks(shares, alpha=1 - chosen.level, family=chosen.family, rho=chosen.rho)
-        look_alpha = latest_alpha(design, min(1.0, days_run / days_planned))
+        reached = latest_look(design_of(chosen), min(1.0, days_run / days_planned))
+        look_alpha = reached[1].nominal_alpha if reached else None
     # A length that was changed on the way may have been changed because of what was seen: then nothing that rests on a
     # planned end can be read.
     as_planned = bool(days_planned) and not length_changed(row)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from reclift.domain.analysis import Analysis
+from reclift.domain.analysis import FEWEST_RESAMPLES, MOST_RESAMPLES, Analysis
 
 from .backend import JSON, Problem
 from .traffic_form import number
 
 PREFIX = "analysis-"
-PERCENT = frozenset({"level", "minimum_effect"})
+PERCENT = frozenset({"level", "minimum_effect", "prior_mean", "prior_sd"})
 """Shares that people type in percent."""
 
 
@@ -38,8 +38,12 @@ FAMILIES = {
 _OF_LOOKS = frozenset({"looks", "family", "rho"})
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     "looks": (2, 50), "rho": (0.5, 10), "level": (50, 99.9), "minimum_effect": (0.01, 1000), "tuning": (10, 1e9),
+    "prior_mean": (-100, 1000), "prior_sd": (0.01, 1000), "rate_prior_alpha": (0.001, 1e6),
+    "rate_prior_beta": (0.001, 1e6), "bootstrap": (0, MOST_RESAMPLES), "bootstrap_seed": (0, 2**31 - 1),
 }  # fmt: skip
-_WHOLE = frozenset({"looks", "tuning"})
+_WHOLE = frozenset({"looks", "tuning", "bootstrap", "bootstrap_seed"})
+_FIELDS = frozenset({*_BOUNDS, "regime", "family", "cuped", "stratify"})
+_LONGEST_NAME = 64
 
 Typed = dict[str, Any]
 
@@ -53,9 +57,6 @@ def shown(analysis: Mapping[str, Any] | None = None) -> Typed:
     more = {name: value for name, value in given.items() if name not in _FIELDS}
     typed["more"] = json.dumps(more, ensure_ascii=False) if more else ""
     return typed
-
-
-_FIELDS = frozenset({"regime", "looks", "family", "rho", "level", "cuped", "minimum_effect", "tuning"})
 
 
 def _text(name: str, value: Any) -> str:
@@ -98,12 +99,26 @@ def payload(typed: Mapping[str, Any]) -> tuple[JSON, list[Problem]]:
         if looks:
             problems.append(_problem("family", typed["family"], f"must be one of {', '.join(FAMILIES)}"))
     built["cuped"] = bool(typed["cuped"])
+    built["stratify"], rule = _strata(typed)
+    if rule:
+        problems.append(_problem("stratify", typed["stratify"], rule))
     for name, (low, high) in _BOUNDS.items():
         value, rule = _number(name, typed[name], low, high, default[name])
         built[name] = default[name] if rule else value
         if rule and (looks or name not in _OF_LOOKS):  # what stands in fields of another regime does not matter
             problems.append(_problem(name, typed[name], rule))
     return built, problems
+
+
+def _strata(typed: Mapping[str, Any]) -> tuple[str | None, str]:
+    name = typed["stratify"]
+    if not name:
+        return None, ""
+    if len(name) > _LONGEST_NAME or '"' in name or not name.isprintable():
+        return None, f"must be an attribute's name of at most {_LONGEST_NAME} printable characters without quotes"
+    if typed["cuped"]:
+        return None, "cannot be used together with CUPED: choose one of them"
+    return name, ""
 
 
 def _number(name: str, text: str, low: float, high: float, default: Any) -> tuple[Any, str]:
@@ -119,6 +134,8 @@ def _number(name: str, text: str, low: float, high: float, default: Any) -> tupl
         return None, f"must be from {low:.10g} to {high:.10g}{unit}"
     if name in PERCENT:
         return round(value / 100, 10), ""
+    if name == "bootstrap" and 0 < value < FEWEST_RESAMPLES:
+        return None, f"must be 0 for none, or at least {FEWEST_RESAMPLES}"
     return (int(value) if name in _WHOLE else value), ""
 
 
@@ -137,7 +154,16 @@ def said(analysis: Mapping[str, Any]) -> list[str]:
     if chosen.regime == "group_sequential" and chosen.family == "power":
         lines[0] = lines[0].replace("(rho)", f"(rho {chosen.rho:g})")
     lines.append(f"{chosen.level * 100:g} % intervals")
-    lines.append("with what users did before (CUPED)" if chosen.cuped else "without CUPED")
+    if chosen.stratify:
+        lines.append(f"like with like by {chosen.stratify}")
+    else:
+        lines.append("with what users did before (CUPED)" if chosen.cuped else "without CUPED")
+    if chosen.prior_sd is not None:
+        lines.append(f"prior lift {chosen.prior_mean * 100:g} ± {chosen.prior_sd * 100:g} %")
+    if (chosen.rate_prior_alpha, chosen.rate_prior_beta) != (1, 1):
+        lines.append(f"prior rates beta({chosen.rate_prior_alpha:g}, {chosen.rate_prior_beta:g})")
+    if chosen.bootstrap:
+        lines.append(f"{chosen.bootstrap:,} bootstrap resamples beside")
     if chosen.minimum_effect is not None:
         lines.append(f"smallest lift worth having {chosen.minimum_effect * 100:g} %")
     return lines

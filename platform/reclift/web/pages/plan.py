@@ -120,7 +120,8 @@ def _page(
         found=found, unnamed=unnamed, colours=present.arm_colours(experiment["arms"]),
         saved=bool(request.view_args),
     )  # fmt: skip
-    return page, 422 if problems else 200
+    # A part says itself what is wrong; browsers would log a 422 as a fault of the page.
+    return page, 422 if problems and not part else 200
 
 
 def routes(pages: Blueprint) -> None:

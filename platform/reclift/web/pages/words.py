@@ -137,6 +137,27 @@ WORDS: dict[str, Word] = {
         "It helps most where users come back. Users without a past count as they are; the report says what it gained. "
         "Deng, Xu, Kohavi & Walker, WSDM 2013.",
     ),
+    "stratify": Word(
+        "Like with like",
+        "Compares users only with those of the same value of an attribute, then takes the weighted average.",
+        "Use an attribute that the shop sends with the user's first list, and that the arms cannot change. It narrows "
+        "intervals where groups differ much; it cannot be used together with CUPED.",
+    ),
+    "prior": Word(
+        "Prior of the lift",
+        "What you believe of the lift before the data; it pulls the Bayesian reading of small experiments towards it.",
+        "Most ideas change little: 0 give or take 10 % is honest for most. Without a spread every lift is as likely.",
+    ),
+    "rate_prior": Word(
+        "Prior of rates",
+        "As if so many successes and failures had been seen in each arm already; 1 and 1 says nothing.",
+        "For metrics that are a share of the users, in the Bayesian reading; CUPED and strata do not use it.",
+    ),
+    "bootstrap": Word(
+        "Bootstrap",
+        "A second interval from drawing the users again and again, beside the formula's: a cross-check.",
+        "0 for none, else 200 to 10,000. With the same seed the same data give the same interval.",
+    ),
     "minimum_effect": Word(
         "Smallest lift worth having",
         "The lift below which you would not bother: sizes and duration are computed for it.",

@@ -10,7 +10,7 @@ export function lookAs(button, data) {
     answer.textContent = "Asking the strategies …";
     try {
       const got = await fetch(place.dataset.asUser, { method: "POST", body: data(), headers: { "X-Part": "1" } });
-      if ((!got.ok && got.status !== 422) || got.redirected) throw new Error(got.redirected ? "you are signed out" : `the server answered ${got.status}`);
+      if (!got.ok || got.redirected) throw new Error(got.redirected ? "you are signed out" : `the server answered ${got.status}`);
       answer.innerHTML = await got.text();
     } catch (error) {
       answer.textContent = `The lists cannot be shown now: ${error.message}.`;

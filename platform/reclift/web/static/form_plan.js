@@ -20,7 +20,7 @@ export function livePlan(form) {
       if (mine !== running) return;
       answer.innerHTML = text;
       const says = answer.querySelector("[data-plan-says]");
-      const open = answer.querySelectorAll(".checks .look, .checks .bad").length;
+      const open = answer.querySelectorAll(".before .look, .before .bad").length;
       summary.hidden = false;
       summary.textContent = `${says.textContent.trim()}${open ? ` ${open} of the check-list to look at.` : ""}`;
     } catch (error) {

@@ -26,7 +26,7 @@ from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
-ASKED_FOR = ("train", "report", "evaluate")
+ASKED_FOR = jobs.ASKED_FOR
 SCHEDULED = ("rollup", "reports", "ramps", "training", "new_items", "sweep", "housekeeping", "retention")
 
 PARENT = "RECLIFT_PARENT"

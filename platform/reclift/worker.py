@@ -18,16 +18,38 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import alerts, evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
+from reclift.flows import (
+    alerts,
+    evaluations,
+    item_novelty,
+    jobs,
+    models,
+    new_items,
+    ramps,
+    report,
+    retention,
+    rollup,
+    train,
+)
 from reclift.flows.clock import now_micros
 from reclift.settings import Settings, load_settings
-from reclift.storage import partitions
+from reclift.storage import erasures, partitions
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
 ASKED_FOR = jobs.ASKED_FOR
-SCHEDULED = ("rollup", "reports", "ramps", "training", "new_items", "sweep", "housekeeping", "retention")
+SCHEDULED = (
+    "rollup",
+    "reports",
+    "ramps",
+    "training",
+    "new_items",
+    item_novelty.TASK,
+    "sweep",
+    "housekeeping",
+    "retention",
+)
 
 PARENT = "RECLIFT_PARENT"
 """The variable by which a server tells its worker who it is."""
@@ -80,6 +102,7 @@ def make_app(settings: Settings) -> Celery:
         "ramps": 30.0,
         "training": 60.0,
         "new_items": 300.0,
+        item_novelty.TASK: 60.0,
         "sweep": 10.0,
         "housekeeping": 3600.0,
         "retention": 6 * 3600.0,
@@ -169,6 +192,7 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
         "ramps": lambda: _ramps(runtime),
         "training": lambda: _training(runtime),
         "new_items": lambda: _new_items(runtime),
+        item_novelty.TASK: lambda: _item_novelty(runtime),
         "sweep": lambda: _sweep(runtime),
         "housekeeping": lambda: _housekeeping(runtime),
         "retention": lambda: _retention(runtime),
@@ -207,6 +231,19 @@ def _reports(runtime: wiring.Runtime) -> int:
     return len(due) if mine else 0
 
 
+def _item_novelty(runtime: wiring.Runtime) -> int:
+    with runtime.database.read() as session:
+        if not item_novelty.due(session):
+            return 0
+    with jobs.only_one(runtime.database, item_novelty.TASK) as mine:
+        if not mine:
+            return 0
+        with jobs.recorded(runtime.database, item_novelty.TASK) as note:
+            items = item_novelty.count(runtime.database, runtime.settings.event_weights)
+            note(f"{items:,} items")
+    return items
+
+
 def _new_items(runtime: wiring.Runtime) -> int:
     with runtime.database.read() as session:
         if not new_items.explores(session):
@@ -226,7 +263,9 @@ def _sweep(runtime: wiring.Runtime) -> int:
 
 
 def _housekeeping(runtime: wiring.Runtime) -> int:
-    return jobs.housekeeping(runtime.database) + len(partitions.ensure(runtime.database, now_micros()))
+    with runtime.database.write() as session:
+        forgotten = erasures.forget(session, now_micros())
+    return forgotten + jobs.housekeeping(runtime.database) + len(partitions.ensure(runtime.database, now_micros()))
 
 
 def _retention(runtime: wiring.Runtime) -> int:

@@ -140,7 +140,13 @@ def test_metrics(manage: Caller, read: Caller) -> None:
     }
     made = manage.ok("POST", "/api/v1/metrics", body, 201)
     assert made in read.ok("GET", "/api/v1/metrics")["metrics"]
-    assert made["numerator"] == {"event": "wish", "value": "count", "attributed": False, "where": {"list": "main"}}
+    assert made["numerator"] == {
+        "event": "wish",
+        "value": "count",
+        "attributed": False,
+        "position": None,
+        "where": {"list": "main"},
+    }
     manage.refused("POST", "/api/v1/metrics", body, status=409)
     for field, value in (
         ("kind", "vibes"), ("numerator", 5), ("window_hours", -1), ("direction", "up"), ("minimum", 1.5),

@@ -235,3 +235,22 @@ def _experiment_with_an_arm(database: Database) -> None:
             ),
         ):
             connection.execute(text(statement))
+
+
+def test_totals_learn_their_arm_and_forget_it(database: Database) -> None:
+    migrate(database, "0001")
+    units = "INSERT INTO experiment_units (experiment, phase, unit_id, arm, exposed_at, day, arms_seen, impressions, "
+    totals = "INSERT INTO unit_totals (experiment, phase, metric, unit_id, numerator, denominator, pre_numerator, "
+    with database.connection() as connection:
+        connection.execute(text(units + "attributes) VALUES ('e', 1, 'u1', 'a', 0, 0, 1, 1, '{}')"))
+        connection.execute(text(units + "attributes) VALUES ('e', 1, 'u2', 'b', 0, 0, 2, 1, '{}')"))
+        for unit, number in (("u1", 1.5), ("u2", 2.5)):
+            connection.execute(text(totals + f"pre_denominator) VALUES ('e', 1, 'm', '{unit}', {number}, 3, 4, 5)"))
+    migrate(database, "0002")
+    with database.engine.connect() as connection:
+        found = connection.execute(text("SELECT unit_id, arm, numerator, pre_denominator FROM unit_totals ORDER BY 1"))
+        assert found.all() == [("u1", "a", 1.5, 5.0), ("u2", "", 2.5, 5.0)]
+    downgrade(database, "0001")
+    with database.engine.connect() as connection:
+        found = connection.execute(text("SELECT * FROM unit_totals ORDER BY unit_id"))
+        assert found.all() == [("e", 1, "m", "u1", 1.5, 3.0, 4.0, 5.0), ("e", 1, "m", "u2", 2.5, 3.0, 4.0, 5.0)]

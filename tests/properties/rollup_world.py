@@ -43,6 +43,19 @@ DEFINITIONS: list[dict[str, Any]] = [
         "denominator": {"event": "impression"},
         "window_hours": 24,
     },
+    {
+        "key": "novel",
+        "kind": "ratio",
+        "numerator": {"event": "impression", "value": "novelty"},
+        "denominator": {"event": "impression"},
+    },
+    {
+        "key": "second",
+        "kind": "ratio",
+        "numerator": {"event": "click", "attributed": True, "position": 2},
+        "denominator": {"event": "impression", "position": 2},
+        "window_hours": 30,
+    },
     {"key": "back", "kind": "retention", "numerator": {"event": "visit"}, "after_hours": 24},
     {"key": "clicked", "kind": "proportion", "numerator": {"event": "click", "attributed": True}, "window_hours": 12},
 ]
@@ -100,14 +113,9 @@ def facts(draw: st.DrawFn) -> list[Facts]:
     for name, (unit, key, arm, at, fell, length) in shown.items():
         items = [{"item_id": f"i{place}", "position": place + 1} for place in range(length)]
         more = {"experiment": key, "phase": 1 if key else None, "arm": arm if key else None, "items": items}
-        latency = None if fell else 2.5
-        rows.append(
-            Facts(
-                impressions=[
-                    impression(name, unit, at, latency_ms=latency, fallback={"reason": "x"} if fell else None, **more)
-                ]
-            )
-        )
+        more |= {"latency_ms": None if fell else 2.5, "fallback": {"reason": "x"} if fell else None}
+        more |= {"novelty": 0.5 * length or None, "diversity": None}
+        rows.append(Facts(impressions=[impression(name, unit, at, **more)]))
     happened = draw(
         st.lists(
             st.tuples(

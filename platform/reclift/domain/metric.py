@@ -15,6 +15,10 @@ IMPRESSION = "impression"
 """Not an event that the shop sends: the lists that the platform itself showed."""
 
 
+LIST_QUALITY = ("novelty", "diversity")
+"""What lists are like; not every list has them."""
+
+
 class MetricKind(StrEnum):
     """How a unit's facts become its number."""
 
@@ -40,14 +44,17 @@ class Source:
 
     Attributes:
         event: an event type, or `impression`.
-        value: `count` counts facts, `value` adds up the events' values; impressions also have `latency_ms`, `fallback`.
+        value: `count` counts facts, `value` adds up the events' values; impressions also have `latency_ms`, `fallback`,
+            `novelty` and `diversity`. A list that has no such number counts neither above nor below the line.
+        position: only what was shown at this place of a list, 1 being the first; None: all of a list.
         attributed: only events that carry the recommendation id of an impression of this experiment and arm.
         where: equality filter on the event's properties.
     """
 
     event: str
-    value: Literal["count", "value", "latency_ms", "fallback"] = "count"
+    value: Literal["count", "value", "latency_ms", "fallback", "novelty", "diversity"] = "count"
     attributed: bool = False
+    position: int | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -157,7 +164,9 @@ def _check_words(data: Mapping[str, Any]) -> None:
             raise MetricError(f"{name}={text!r}: must be a string of at most {longest} characters")
 
 
-_SOURCE_VALUES = ("count", "value", "latency_ms", "fallback")
+_OF_LISTS = ("latency_ms", "fallback", *LIST_QUALITY)
+_SOURCE_VALUES = ("count", "value", *_OF_LISTS)
+MAX_POSITION = 1_000
 
 
 def _source(place: str, data: object) -> Source:
@@ -174,10 +183,10 @@ def _source(place: str, data: object) -> Source:
     value = data.get("value", "count")
     if value not in _SOURCE_VALUES:
         raise MetricError(f"{place}.value={value!r}: must be one of {', '.join(_SOURCE_VALUES)}")
-    if event != IMPRESSION and value in {"latency_ms", "fallback"}:
+    if event != IMPRESSION and value in _OF_LISTS:
         raise MetricError(f"{place}.value={value!r}: only impressions have it, not {event!r}")
     if event == IMPRESSION and value == "value":
-        raise MetricError(f"{place}.value='value': impressions carry no value; use count, latency_ms or fallback")
+        raise MetricError(f"{place}.value='value': impressions carry no value; use count, {', '.join(_OF_LISTS)}")
     where = data.get("where", {})
     if not isinstance(where, Mapping) or not all(isinstance(name, str) for name in where):
         raise MetricError(f"{place}.where={where!r}: must be an object of property: value")
@@ -186,7 +195,19 @@ def _source(place: str, data: object) -> Source:
         raise MetricError(f"{place}.attributed={attributed!r}: must be true or false")
     if event == IMPRESSION and (where or attributed):
         raise MetricError(f"{place}: where and attributed filter events; impressions are always those of the arm")
-    return Source(event, value, attributed=attributed, where=dict(where))
+    position = data.get("position")
+    if position is not None:
+        _check_position(place, event, value, position, attributed=attributed)
+    return Source(event, value, attributed=attributed, position=position, where=dict(where))
+
+
+def _check_position(place: str, event: str, value: str, position: object, *, attributed: bool) -> None:
+    if isinstance(position, bool) or not isinstance(position, int) or not 1 <= position <= MAX_POSITION:
+        raise MetricError(f"{place}.position={position!r}: must be a whole number from 1 to {MAX_POSITION}")
+    if event == IMPRESSION and value != "count":
+        raise MetricError(f"{place}.position={position!r}: {value} is of a whole list, not of a place in it")
+    if event != IMPRESSION and not attributed:
+        raise MetricError(f"{place}.position={position!r}: needs attributed: other events belong to no list")
 
 
 _WEEK = 7 * 24.0
@@ -256,6 +277,34 @@ BUILT_IN: tuple[Metric, ...] = (
         margin=0.1,
         format="percent",
         description="Share of lists in which the arm's own strategy did not fill every place.",
+    ),
+    Metric(
+        "novelty",
+        "Novelty",
+        MetricKind.RATIO,
+        Source(IMPRESSION, "novelty"),
+        Source(IMPRESSION),
+        margin=0.1,
+        description="How surprising a list's items are, in bits: one more is half as many users who chose them lately.",
+    ),
+    Metric(
+        "diversity",
+        "Diversity",
+        MetricKind.RATIO,
+        Source(IMPRESSION, "diversity"),
+        Source(IMPRESSION),
+        margin=0.1,
+        format="percent",
+        description="Share of pairs of a list's items that are of different categories, on average over lists.",
+    ),
+    Metric(
+        "ctr_first",
+        "CTR of the first place",
+        MetricKind.RATIO,
+        Source("click", attributed=True, position=1),
+        Source(IMPRESSION, position=1),
+        format="percent",
+        description="Clicks on the item at the top of a list per list shown; other places are made likewise.",
     ),
 )
 """Metrics that every installation starts with."""

@@ -32,6 +32,8 @@ _VALUES = {
     "value": "add up their values",
     "latency_ms": "add up their milliseconds",
     "fallback": "count those that needed the fallback",
+    "novelty": "add up their novelty, in bits",
+    "diversity": "add up their diversity",
 }
 
 
@@ -111,21 +113,26 @@ def _amount(source: Source) -> str:
 
 
 def _facts(source: Source) -> str:
-    return "lists shown" if source.event == IMPRESSION else f"“{source.event}” events{_filters(source)}"
+    if source.event == IMPRESSION:
+        return "lists shown" if source.position is None else f"lists shown with an item at place {source.position}"
+    return f"“{source.event}” events{_filters(source)}"
 
 
 def _one(source: Source) -> str:
-    return "at least one list shown" if source.event == IMPRESSION else f"at least one {_each(source)}"
+    return f"at least one {_each(source)}"
 
 
 def _each(source: Source) -> str:
     if source.value != "count":
         return _amount(source)
-    return "list shown" if source.event == IMPRESSION else f"“{source.event}” event{_filters(source)}"
+    if source.event == IMPRESSION:
+        return _facts(source).replace("lists", "list", 1)
+    return f"“{source.event}” event{_filters(source)}"
 
 
 def _filters(source: Source) -> str:
-    text = " on their arm's lists" if source.attributed else ""
+    place = f"place {source.position} of " if source.position is not None else ""
+    text = f" on {place}their arm's lists" if source.attributed else ""
     if source.where:
         text += f" ({', '.join(f'{name} = {_literal(value)}' for name, value in source.where.items())})"
     return text

@@ -7,6 +7,7 @@ Definitions:
   What arrived more than `EARLY` before the list was shown is none of it.
 - Other events count when they happen at or after the unit's first exposure and within the metric's window
   (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
+- Of a place in the list, only what was shown there counts: its lists, and the events of just that item.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
 - A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
 - Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED. Lists and
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from reclift.domain.metric import IMPRESSION, Metric, MetricKind, Source
+from reclift.domain.metric import IMPRESSION, LIST_QUALITY, Metric, MetricKind, Source
 
 HOUR_MICROS = 3_600_000_000
 DAY_MICROS = 24 * HOUR_MICROS
@@ -51,6 +52,8 @@ class Impression(Protocol):
     latency_ms: float | None
     fallback: Mapping[str, Any] | None
     items: Sequence[Mapping[str, Any]]
+    novelty: float | None
+    diversity: float | None
 
 
 class Event(Protocol):
@@ -200,6 +203,10 @@ def _total(
             facts = list(_facts(source, earlier, events))
         return after, [fact for fact in facts if before <= fact[0] < exposed]
 
+    if metric.numerator.value in LIST_QUALITY:
+        own, earlier = (
+            [one for one in lists if _quality(one, metric.numerator) is not None] for lists in (own, earlier)
+        )
     numerators, pre_numerators = pick(metric.numerator)
     if metric.kind is MetricKind.RETENTION:
         back = exposed + round(metric.after_hours * HOUR_MICROS)
@@ -223,7 +230,12 @@ def _total(
 def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Sequence[Event]]) -> Iterable[Fact]:
     if source.event == IMPRESSION:
         for impression in lists:
-            if source.value == "latency_ms":
+            if source.position is not None:
+                if any(item["position"] == source.position for item in impression.items):
+                    yield impression.at, 1.0
+            elif source.value in LIST_QUALITY:
+                yield impression.at, _quality(impression, source) or 0.0
+            elif source.value == "latency_ms":
                 yield impression.at, impression.latency_ms or 0.0
             elif source.value == "fallback":
                 yield impression.at, 0.0 if impression.fallback is None else 1.0
@@ -233,6 +245,7 @@ def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Seq
     # This is where the rollup spends its time: what is the same for all events is asked once.
     attributed, where, adds_values = source.attributed, source.where, source.value == "value"
     shown = {one.recommendation_id: one.at for one in lists} if attributed else {}
+    there = _at_position(lists, source.position) if source.position is not None else None
     for event in events.get(source.event, ()) if shown or not attributed else ():
         at = event.at
         if attributed:
@@ -240,9 +253,22 @@ def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Seq
             if list_at is None or event.received_at < list_at - EARLY:
                 continue
             at = max(at, list_at)
+            if there is not None and (event.recommendation_id, event.item_id) not in there:
+                continue
         if where and any(event.properties.get(name) != wanted for name, wanted in where.items()):
             continue
         yield at, (event.value or 0.0) if adds_values else 1.0
+
+
+def _quality(impression: Impression, source: Source) -> float | None:
+    return impression.novelty if source.value == "novelty" else impression.diversity
+
+
+def _at_position(lists: Sequence[Impression], position: int) -> set[tuple[str | None, str | None]]:
+    """(list, item) of everything that was shown at a place."""
+    return {
+        (one.recommendation_id, item["item_id"]) for one in lists for item in one.items if item["position"] == position
+    }
 
 
 def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
-from reclift.flows import alerts, power, report_novelty, report_parts, report_trust, rollup
+from reclift.flows import alerts, power, report_lists, report_novelty, report_parts, report_trust, rollup
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
 from reclift.flows.errors import Conflict, NotFound
@@ -74,7 +74,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
             session, row, [(read.metric, read.cap) for read in reads if read.role != "guardrail"]
         ),
         "positions": report_parts.position_view(session, row),
-        "lists": report_parts.lists(session, row),
+        "lists": report_lists.lists(session, row),
         "method": {
             "level": chosen.level,
             "means": "Welch's t; relative lift by the delta method",

@@ -162,6 +162,7 @@ def _add(rows: _Rows, unit: str, experiment: str, phase: int, computed: Unit) ->
             {
                 **key,
                 "metric": metric,
+                "arm": computed.arm if computed.arms_seen == 1 else "",
                 "numerator": total.numerator,
                 "denominator": total.denominator,
                 "pre_numerator": total.pre_numerator,

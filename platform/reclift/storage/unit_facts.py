@@ -30,7 +30,8 @@ _MOST_IDS = 10_000
 
 _EVENT = "e.unit_id, e.type, e.at, e.received_at, e.value, e.item_id, e.recommendation_id, e.properties"
 _LIST = (
-    "e.unit_id, e.recommendation_id, e.at, e.placement, e.experiment, e.phase, e.arm, e.latency_ms, e.fallback, e.items"
+    "e.unit_id, e.recommendation_id, e.at, e.placement, e.experiment, e.phase, e.arm, e.latency_ms, e.fallback, "
+    "e.items, e.novelty, e.diversity"
 )
 _BEHIND = " AND ".join(f"e.{part}" for part in BEHIND.replace("< received", "< e.received").split(" AND "))
 # The order of the join is spelled out for SQLite: unit by unit, by the index (unit_id, at).

@@ -44,6 +44,14 @@ CASES = [
         ),
     ),
     (
+        Metric("m", "M", MetricKind.RATIO, Source("click", attributed=True, position=2),
+               Source("impression", position=2)),
+        (
+            "Number of “click” events on place 2 of their arm's lists per list shown with an item at place 2, both "
+            "summed over all users. Higher is better; as a guardrail it tolerates a drop of up to 2 %."
+        ),
+    ),
+    (
         Metric("m", "M", MetricKind.RETENTION, Source("visit"), after_hours=36, cap=5),
         (
             "The share of exposed users with at least one “visit” event 36 hours or more after their exposure. "

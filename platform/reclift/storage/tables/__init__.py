@@ -1,7 +1,7 @@
 """The mapped classes. Import them from here."""
 
 from reclift.storage.tables.base import Base, Json, UtcDateTime
-from reclift.storage.tables.catalogue import Alias, ItemRow, NewItem, Profile
+from reclift.storage.tables.catalogue import Alias, ItemNovelty, ItemRow, NewItem, Profile
 from reclift.storage.tables.configuration import (
     Account,
     ApiKey,
@@ -52,6 +52,7 @@ __all__ = [
     "ExperimentUnit",
     "ExposureRow",
     "ImpressionRow",
+    "ItemNovelty",
     "ItemRow",
     "JobLock",
     "JobRun",

@@ -20,7 +20,8 @@ class ImpressionRow(Base):
     """One shown list.
 
     `items` is a list of `{item_id, position, score, source, arm, propensity}`: nothing assumes that a list comes from
-    one arm. `experiment`, `arm`, `phase` are those that decided, or null.
+    one arm. `experiment`, `arm`, `phase` are those that decided, or null. `novelty` (bits) and `diversity` (0 to 1) are
+    those of the moment, so that reports stay what they were; see domain/list_quality.py.
     """
 
     __tablename__ = "impressions"
@@ -37,6 +38,8 @@ class ImpressionRow(Base):
     fallback: Mapped[dict[str, Any] | None]
     latency_ms: Mapped[float | None] = mapped_column(Float)
     items: Mapped[list[Any]]
+    novelty: Mapped[float | None] = mapped_column(Float)
+    diversity: Mapped[float | None] = mapped_column(Float)
     __table_args__ = (Index(None, "unit_id", "at"), Index(None, "experiment", "phase", "at"))
 
 

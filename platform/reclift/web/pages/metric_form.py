@@ -68,7 +68,7 @@ def extras() -> list[Extra]:
 
 def blank() -> Typed:
     """A new form: the share of users with a purchase within a week."""
-    source = {"event": "", "value": "count", "attributed": False, "where": []}
+    source = {"event": "", "value": "count", "attributed": False, "position": "", "where": []}
     typed: Typed = {
         "key": "", "name": "", "description": "", "kind": "proportion", "direction": "increase", "format": "percent",
         "numerator": {**source, "event": "purchase"}, "denominator": {**source, "event": "impression"},
@@ -84,7 +84,8 @@ def from_definition(definition: Mapping[str, Any]) -> Typed:
         source = definition.get(place)
         if source:
             rows = [{"property": name, "equals": _shown(value)} for name, value in source["where"].items()]
-            typed[place] = {**source, "where": rows}
+            at = "" if source["position"] is None else str(source["position"])
+            typed[place] = {**source, "position": at, "where": rows}
     for name, measure in MEASURES.items():
         value = definition.get(name)
         typed[name] = "" if value is None else f"{value / measure.factor:.10g}"
@@ -107,6 +108,7 @@ def typed_of(form: Mapping[str, str]) -> Typed:
             "event": text(f"{place}_event"),
             "value": text(f"{place}_value") or "count",
             "attributed": text(f"{place}_attributed") == "on",
+            "position": text(f"{place}_position"),
             "where": [
                 row
                 for row in traffic_form.rows(form, f"{place}_where", ("property", "equals"))
@@ -163,7 +165,13 @@ def _source(typed: Mapping[str, Any], place: str, wrong: list[Problem]) -> dict[
             rule = "stands here twice"
             wrong.append({"field": f"{place}_where.{n}.property", "value": row["property"], "rule": rule})
         where[row["property"]] = _meant(row["equals"])
-    return {"event": typed["event"], "value": typed["value"], "attributed": typed["attributed"], "where": where}
+    source: dict[str, Any] = {name: typed[name] for name in ("event", "value", "attributed")} | {"where": where}
+    if typed["position"]:
+        at = typed["position"]
+        source["position"] = int(at) if re.fullmatch(r"\d{1,9}", at, re.ASCII) else at
+    if typed["event"] == "impression":  # they have neither, and the form hides both
+        source |= {"attributed": False, "where": {}}
+    return source
 
 
 def _number(meant: dict[str, Any], wrong: list[Problem], name: str, text: str, measure: Measure) -> None:

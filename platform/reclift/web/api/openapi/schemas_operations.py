@@ -24,7 +24,11 @@ from reclift.web.api.openapi.parts import (
 _STAMP = "2026-05-01T12:00:00.000Z"
 _SOURCE = {
     "event": text("An event type, or `impression` for lists shown.", minLength=1, maxLength=64),
-    "value": choice("What is added up; the last two only of impressions.", "count", "value", "latency_ms", "fallback"),
+    "value": choice(
+        "What is added up; all but the first two only of impressions.",
+        *("count", "value", "latency_ms", "fallback", "novelty", "diversity"),
+    ),
+    "position": maybe(whole("Only what was shown at this place of a list.", minimum=1, maximum=1000)),
     "attributed": flag("Only events that carry the recommendation id of this experiment and arm."),
     "where": anything("Property -> value that an event must have."),
 }

@@ -14,6 +14,7 @@ from . import (
     frame,
     home,
     library,
+    metrics,
     operations,
     placements,
     plan,
@@ -26,19 +27,9 @@ from . import (
 )
 
 _PARTS = (
-    session,
-    home,
-    experiments,
-    plan,
-    report,
-    split,
-    traffic,
-    strategies,
-    placements,
-    library,
-    operations,
+    session, home, experiments, plan, report, split, traffic, strategies, placements, library, metrics, operations,
     settings,
-)
+)  # fmt: skip
 
 
 def init_pages(app: Flask) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-JSON = dict[str, Any]
+from .backend_types import JSON
 
 
 class Planning(Protocol):

@@ -1,4 +1,4 @@
-"""What experiments are made of: metrics and the catalogue."""
+"""What experiments are made of: the catalogue."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ from flask import Blueprint, render_template, request
 
 from .backend import backend
 from .frame import Answer, page_number
-
-
-def metrics() -> Answer:
-    """What is measured, and how each is defined."""
-    return render_template("pages/metrics.html", metrics=backend().metrics())
 
 
 def catalogue() -> Answer:
@@ -21,5 +16,4 @@ def catalogue() -> Answer:
 
 def routes(pages: Blueprint) -> None:
     """Hang the views in."""
-    pages.add_url_rule("/metrics", view_func=metrics)
     pages.add_url_rule("/catalogue", view_func=catalogue)

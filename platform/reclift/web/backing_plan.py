@@ -44,7 +44,7 @@ class PlanPages(Backed):
             with self._read() as session:
                 kept = (time.monotonic(), power.past(session, *subject))
             while len(self._pasts) >= _MOST_PASTS:
-                self._pasts.pop(next(iter(self._pasts)))
+                self._pasts.pop(next(iter(self._pasts)), None)  # another thread may have been faster
             self._pasts[subject] = kept
         return power.answer(kept[1], power.Question(**asked))
 

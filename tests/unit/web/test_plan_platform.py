@@ -117,6 +117,17 @@ def test_the_arm_is_the_one_that_assign_gives(runtime: Runtime, shop: Caller, ma
     assert pages.look_as(stored, viewer(user_id="tester"))["decision"]["reason"] == "override"
 
 
+@pytest.mark.parametrize("actions", [[], ["start", "pause"], ["start", "stop"]])
+def test_lists_of_stored_experiments_in_any_state(manage: Caller, pages: PlatformPages, actions: list[str]):
+    manage.ok("POST", "/api/v1/experiments", experiment(arms=arms({"key": "b", "strategy": "popularity"})), 201)
+    for action in actions:
+        manage.ok("POST", f"/api/v1/experiments/home-recs/{action}")
+    found = pages.look_as(pages.experiment("home-recs"), viewer())
+    assert [len(one["items"]) for one in found["arms"]] == [10, 10]
+    assert found["decision"]["now"] is False
+    assert found["shown"] is None
+
+
 def test_audience_and_layer_are_looked_at_as_if_it_ran(pages: PlatformPages):
     plan = experiment("fresh", name="Fresh", arms=arms({"key": "b", "strategy": "popularity"}), layer="shop",
                       traffic=0.1, audience={"country": "CN"})  # fmt: skip

@@ -27,7 +27,7 @@ from reclift.flows.serving import Live
 from reclift.settings import Settings
 from reclift.storage import partitions
 from reclift.storage.artifacts import Artifacts, FolderArtifacts
-from reclift.storage.database import Database
+from reclift.storage.database import QUICK_SECONDS, Database
 from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
@@ -144,7 +144,8 @@ class Runtime:
     def drain(self) -> int:
         """Move what waits on disk into the tables; what cannot be moved now waits on."""
         try:
-            drained = self.spool.drain(Burying(self.database, self.direct, "spool").append)
+            tables = Burying(self.database, self.direct, "spool")
+            drained = self.spool.drain(tables.append, tables.bury)
         except SinkUnavailable:
             return 0
         except OSError as error:
@@ -187,7 +188,9 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
             max_bytes=settings.stream_max_bytes,
             fsync=settings.stream_fsync,
         )
-    chain: list[Sink] = [direct, spool] if stream is None else [stream, direct, spool]
+    # Somebody waits for these; what drains the others has more patience.
+    waited_for = DatabaseSink(database, patience=2 * QUICK_SECONDS)
+    chain: list[Sink] = [waited_for, spool] if stream is None else [stream, waited_for, spool]
     event_log = EventLog(chain)
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds

@@ -34,7 +34,7 @@ from reclift.flows import (
 from reclift.flows.clock import now_micros
 from reclift.flows.job_retries import TryLater, postpone
 from reclift.settings import Settings, load_settings
-from reclift.storage import partitions
+from reclift.storage import erasures, partitions
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
@@ -271,7 +271,9 @@ def _sweep(runtime: wiring.Runtime) -> int:
 
 
 def _housekeeping(runtime: wiring.Runtime) -> int:
-    return jobs.housekeeping(runtime.database) + len(partitions.ensure(runtime.database, now_micros()))
+    with runtime.database.write() as session:
+        forgotten = erasures.forget(session, now_micros())
+    return forgotten + jobs.housekeeping(runtime.database) + len(partitions.ensure(runtime.database, now_micros()))
 
 
 def _retention(runtime: wiring.Runtime) -> int:

@@ -84,7 +84,7 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def is_probe(node: dict[str, Any]) -> bool:
     """By an index; a partition without a row may be read as it likes."""
-    return node["Node Type"] != "Seq Scan" or node["Actual Rows"] + node.get("Rows Removed by Filter", 0) == 0
+    return bool(node["Node Type"] != "Seq Scan" or node["Actual Rows"] + node.get("Rows Removed by Filter", 0) == 0)
 
 
 def read(plans: list[Any]) -> set[str]:

@@ -8,10 +8,12 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from reclift.flows.catalogue import aliases_changed
+from reclift.flows.clock import now_micros
 from reclift.flows.configuration import take_turns
 from reclift.flows.dead_letters import Burying
 from reclift.flows.drain_stream import StreamDrain
 from reclift.storage.database import Database, rows_changed
+from reclift.storage.erasures import note
 from reclift.storage.eventlog import SinkUnavailable
 from reclift.storage.persons import change_alone
 from reclift.storage.sinks.spool import SpoolSink
@@ -57,11 +59,13 @@ def erase(
 
     What was recorded under an alias before it was known to be this person goes too. What waits in the stream and in
     the spool is moved into the tables first, so that it cannot come back afterwards; `SinkUnavailable` when that is
-    not possible now. `forget` drops an id from memories outside the database; what it raises undoes the erasing.
+    not possible now. What others still hold of before is refused when it is written (see storage/erasures.py).
+    `forget` drops an id from memories outside the database; what it raises undoes the erasing.
     """
     from reclift.storage.sinks.database import DatabaseSink
 
-    spool.drain(Burying(database, DatabaseSink(database), "spool").append)
+    tables = Burying(database, DatabaseSink(database), "spool")
+    spool.drain(tables.append, tables.bury)
     if spool.size():
         raise SinkUnavailable("another process has facts on disk; it moves them within seconds")
     if stream is not None:
@@ -82,6 +86,7 @@ def erase(
         )
         if removed[Alias.__tablename__]:
             aliases_changed(session)
+        note(session, ids, now_micros())
         for one in ids:
             forget(one)
     for one in ids:

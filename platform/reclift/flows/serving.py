@@ -34,6 +34,8 @@ _SERVED = frozenset({"draft", "running", "paused"})
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 30.0
+_LOAD_SECONDS = 60.0
+"""For the configuration and new models, all together; a database that hangs must not be waited for for ever."""
 _NEW_ALIASES = 1_000
 
 
@@ -81,7 +83,7 @@ class Live:
 
     def refresh(self) -> bool:
         """Look for a newer configuration and take it; True when there was one. Database errors are raised."""
-        with self._lock, self._database.read() as session:
+        with self._lock, self._database.read(patience=_LOAD_SECONDS) as session:
             row = session.execute(
                 select(Configuration.version, Configuration.catalogue_version, Configuration.aliases_version).where(
                     Configuration.id == 1

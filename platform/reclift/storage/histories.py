@@ -75,7 +75,7 @@ class Histories:
         return signals
 
     def _load(self, unit: str) -> tuple[Signal, ...]:
-        with self._database.engine.connect() as connection:
+        with self._database.within() as connection:
             rows = connection.execute(self._query, {"unit": unit}).all()
         return tuple(
             Signal(str(item), self._weights[kind], at / MICROS, kind, value) for item, kind, value, at in reversed(rows)

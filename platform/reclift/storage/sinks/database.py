@@ -26,9 +26,10 @@ class DatabaseSink:
 
     name = "database"
 
-    def __init__(self, database: Database) -> None:
-        """Nothing connects before the first batch."""
+    def __init__(self, database: Database, *, patience: float = 60.0) -> None:
+        """Nothing connects before the first batch. `patience`: seconds after which a commit is given up as hanging."""
         self._database = database
+        self._patience = patience
         self._group: GroupCommit[Facts, Receipt] = GroupCommit(self._commit)
         self._rest_until = 0.0
 
@@ -40,7 +41,7 @@ class DatabaseSink:
 
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
         try:
-            with self._database.connection() as connection:
+            with self._database.within(self._patience, writing=True) as connection:
                 resolve(connection, batches)
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
@@ -51,7 +52,7 @@ class DatabaseSink:
 
     def _alone(self, facts: Facts) -> Receipt | Exception:
         try:
-            with self._database.connection() as connection:
+            with self._database.within(self._patience, writing=True) as connection:
                 resolve(connection, [facts])
                 return write_facts(connection, facts)
         except Exception as error:  # noqa: BLE001 (what is not the database's fault is the batch's)

@@ -39,7 +39,7 @@ from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
-ASKED_FOR = ("train", "report", "evaluate", alerts.TASK)
+ASKED_FOR = jobs.ASKED_FOR
 SCHEDULED = (
     "rollup",
     "reports",

@@ -32,6 +32,8 @@ MOST_ATTEMPTS = 3
 STALE_SECONDS = 60
 """A job whose message was sent this long ago and is still queued may have lost it; the sweeper sends it again."""
 
+ASKED_FOR = ("train", "report", "evaluate", "alerts")
+"""Tasks that a worker does when asked; others it does by its schedule."""
 
 SCHEDULE = "schedule"
 """Who asks for what nobody asked for."""
@@ -185,12 +187,6 @@ def find(session: Session, job_id: int) -> JobRun:
     if run is None:
         raise NotFound("job", job_id)
     return run
-
-
-def again(session: Session, queue: Queue, job_id: int, actor: str) -> JobRun:
-    """Ask for the same job once more."""
-    run = find(session, job_id)
-    return request(session, queue, run.task, run.arguments, actor)
 
 
 def view(run: JobRun) -> dict[str, Any]:

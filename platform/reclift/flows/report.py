@@ -72,7 +72,9 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "metrics": [metric_view(row, read, share) for read in reads],
         "decision": decision.to_dict(),
         "series": report_parts.series(
-            session, row, [(read.metric, read.cap) for read in reads if read.role != "guardrail"]
+            session,
+            row,
+            [(read.metric, read.cap) for read in reads if read.role != "guardrail" and not read.metric.is_quantile],
         ),
         "positions": report_parts.position_view(session, row),
         "lists": report_lists.lists(session, row),

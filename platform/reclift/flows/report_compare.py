@@ -13,6 +13,7 @@ from reclift.stats.bayes import BetaPrior, NormalPrior
 from reclift.stats.bootstrap import GROUPS, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.group_sequential import Look, latest_look, looks, repeated_interval
+from reclift.stats.quantile import Sample, compare_samples
 from reclift.stats.result import CannotCompute, Comparison
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates_units import strata_sums, unit_values
@@ -55,6 +56,27 @@ def compare_arms(
             sequential_tuning=chosen.tuning,
             prior=prior(chosen),
             rate_prior=BetaPrior(chosen.rate_prior_alpha, chosen.rate_prior_beta),
+            arm=arm.key,
+            control_arm=control,
+            higher_is_better=metric.direction == "increase",
+        )
+        for arm in row.arms
+        if not arm.control
+    ]
+
+
+def compare_quantile(row: ExperimentRow, metric: Metric, found: Mapping[str, Sample]) -> list[Comparison]:
+    """Each arm's quantile against the control's; CUPED and strata have no part in it."""
+    chosen = Analysis.from_dict(row.data.get("analysis"))
+    control = control_of(row)
+    return [
+        compare_samples(
+            found[control],
+            found[arm.key],
+            metric.quantile,
+            level=chosen.level,
+            sequential_tuning=chosen.tuning,
+            prior=prior(chosen),
             arm=arm.key,
             control_arm=control,
             higher_is_better=metric.direction == "increase",

@@ -14,15 +14,17 @@ from reclift.domain.events import parse_time
 from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
-from reclift.flows.report_compare import bootstraps, compare_arms, design_of, repeated
+from reclift.flows.report_compare import bootstraps, compare_arms, compare_quantile, design_of, repeated
 from reclift.stats.comparison import arm_summary
 from reclift.stats.decision import MetricReading
 from reclift.stats.families import adjust_families
 from reclift.stats.group_sequential import latest_look
 from reclift.stats.plan import Plan
-from reclift.stats.result import Comparison
+from reclift.stats.quantile import quantile_summary
+from reclift.stats.result import ArmSummary, Comparison
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates import ArmCount, Segment, arm_sums, cap_value, units_between
+from reclift.storage.aggregates_units import samples
 from reclift.storage.tables import ExperimentRow
 
 Role = Literal["primary", "secondary", "guardrail"]
@@ -30,7 +32,13 @@ Role = Literal["primary", "secondary", "guardrail"]
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One metric with its arms' sums and its comparisons."""
+    """One metric with its arms' sums and its comparisons.
+
+    Attributes:
+        bootstraps: arm -> the cross-check, where it was asked for.
+        levels: of a quantile metric, arm -> its quantile.
+        values: of a quantile metric, arm -> how many values it was read from.
+    """
 
     metric: Metric
     role: Role
@@ -38,6 +46,8 @@ class Read:
     sums: Mapping[str, Sums]
     comparisons: Sequence[Comparison]
     bootstraps: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    levels: Mapping[str, ArmSummary] = field(default_factory=dict)
+    values: Mapping[str, int] = field(default_factory=dict)
 
 
 def roles(row: ExperimentRow, known: Mapping[str, Metric]) -> list[tuple[Metric, Role]]:
@@ -69,6 +79,12 @@ def read_metrics(
             continue
         cap = cap_value(session, row.key, row.phase, metric, units)
         sums = arm_sums(session, row.key, row.phase, metric, counts, cap=cap, segment=segment)
+        if metric.is_quantile:
+            found = samples(session, row.key, row.phase, metric.key, [arm.key for arm in row.arms])
+            levels = {arm: quantile_summary(sample, metric.quantile) for arm, sample in found.items()}
+            values = {arm: sample.values.size for arm, sample in found.items()}
+            reads.append(Read(metric, role, None, sums, compare_quantile(row, metric, found), {}, levels, values))
+            continue
         comparisons = compare_arms(session, row, metric, sums, cap=cap, within=segment is not None)
         resampled = bootstraps(session, row, metric, sums, cap) if segment is None else {}
         reads.append(Read(metric, role, cap, sums, comparisons, resampled))
@@ -84,7 +100,8 @@ def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> d
         "name": metric.name,
         "description": metric.description,
         "role": read.role,
-        "kind": metric.statistic,
+        "kind": "quantile" if metric.is_quantile else metric.statistic,
+        "quantile": metric.quantile if metric.is_quantile else None,
         "format": metric.format,
         "direction": metric.direction,
         "window_hours": metric.window_hours,
@@ -93,8 +110,8 @@ def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> d
                 "arm": arm.key,
                 "control": arm.control,
                 "total": read.sums[arm.key].x,
-                "denominator": read.sums[arm.key].y if metric.statistic == "ratio" else read.sums[arm.key].n,
-                **arm_summary(read.sums[arm.key], metric.statistic).to_dict(),
+                "denominator": _denominator(read, arm.key),
+                **(read.levels.get(arm.key) or arm_summary(read.sums[arm.key], metric.statistic)).to_dict(),
             }
             for arm in row.arms
         ],
@@ -107,6 +124,13 @@ def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> d
             for comparison in read.comparisons
         ],
     }
+
+
+def _denominator(read: Read, arm: str) -> float:
+    """What the arm's total is over: a ratio's denominator, a quantile's values, or units."""
+    if read.metric.is_quantile:
+        return float(read.values.get(arm, 0))
+    return read.sums[arm].y if read.metric.statistic == "ratio" else read.sums[arm].n
 
 
 def readings(reads: Sequence[Read]) -> list[MetricReading]:

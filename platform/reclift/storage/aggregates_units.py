@@ -1,4 +1,4 @@
-"""Named queries that keep units apart: by an attribute's value (strata), and one by one (the bootstrap)."""
+"""Named queries that keep units apart: by an attribute's value (strata), or one by one (quantiles, the bootstrap)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
 from reclift.stats.bootstrap import UnitValues
+from reclift.stats.quantile import Sample
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates import here, of_metric, products_of, with_unit
 from reclift.storage.tables import ExperimentUnit, UnitTotal
@@ -39,6 +40,21 @@ def strata_sums(
         sums = {"x": 0.0, "xx": 0.0} | found.get((name, arm), {})
         strata.setdefault(name, {})[arm] = Sums(n=count, **sums)
     return list(strata.values())
+
+
+def samples(session: Session, experiment: str, phase: int, metric: str, arms: Sequence[str]) -> dict[str, Sample]:
+    """Arm -> the single values of a quantile metric and whose each is; units are numbered within the arm."""
+    found = {}
+    for arm in arms:
+        rows = session.scalars(
+            select(UnitTotal.sample)
+            .where(*of_metric(experiment, phase, metric), UnitTotal.arm == arm, UnitTotal.sample.is_not(None))
+            .order_by(UnitTotal.unit_id)
+        ).all()
+        lengths = [len(row or ()) for row in rows]
+        values = np.array([value for row in rows for value in row or ()], dtype=np.float64)
+        found[arm] = Sample(values, np.repeat(np.arange(len(rows), dtype=np.int64), lengths))
+    return found
 
 
 def unit_values(

@@ -61,7 +61,9 @@ def _power(payload: JSON) -> tuple[JSON | None, str | None]:
     }  # fmt: skip
     try:
         answer = backend().power(question)
-    except (NotFound, Invalid, Refused) as error:
+    except Invalid as error:
+        return None, "; ".join(f"the {problem['field']} {problem['rule']}." for problem in error.problems)
+    except (NotFound, Refused) as error:
         return None, str(error)
     return answer, present.reason(answer, "units") if answer["units"] is None else None
 

@@ -186,6 +186,7 @@ SCHEMAS: dict[str, Json] = {
             "metric": text("Its key."),
             "role": choice("Its role.", "primary", "secondary", "guardrail"),
             "kind": choice("What compares the arms.", "proportion", "mean", "ratio", "quantile"),
+            "quantile": maybe(number("Which quantile; null: another kind.", **_PROBABILITY)),
             "arms": many(
                 _open(
                     "One arm.",

@@ -244,6 +244,7 @@ def test_a_model_is_rolled_back(manager, platform):
         {"seen": ""},
         {"key": "home"},
         {"key": "A B"},
+        {"params-window_days": "0"},
         {"explore": "51"},
         {"explore": "half"},
         {"balance": "1.5"},
@@ -267,6 +268,7 @@ def test_a_placement_is_made_from_its_name(manager, platform):
         "/app/placements/new",
         {
             "name": "Search results",
+            "params-k": "50",
             "strategy": "item_cf",
             "seen": "none",
             "fallback-0-strategy": "popularity",
@@ -279,7 +281,7 @@ def test_a_placement_is_made_from_its_name(manager, platform):
         },
     )
     assert platform.placements()[-1] == {
-        "key": "search-results", "name": "Search results", "strategy": "item_cf", "seen": "none",
+        "params": {"k": 50}, "key": "search-results", "name": "Search results", "strategy": "item_cf", "seen": "none",
         "fallback": ["popularity", {"strategy": "random", "params": {"seed": 3}}], "explore": 0.125,
         "rerank": {"balance": 0.3, "category_cap": None},
         "model": None, "experiments": [],

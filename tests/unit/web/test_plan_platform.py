@@ -211,6 +211,10 @@ def test_the_form_creates_what_the_api_shows(runtime: Runtime, shop: Caller, man
     stored = manage.ok("GET", "/api/v1/placements/home")
     assert (stored["explore"], stored["rerank"], stored["fallback"]) == (
         0.2, {"balance": 0.3, "category_cap": 2}, ["random"])  # fmt: skip
+    page = people.send("/app/placements/home", {**placement, "params-window_days": "7"}).text
+    assert "is saved" in page
+    assert manage.ok("GET", "/api/v1/placements/home")["params"]["window_days"] == 7
+    assert 'name="params-window_days" value="7' in people.get("/app/placements/home").text
     wrong = people.send("/app/placements/home", {**placement, "fallback-0-params": '{"magic": 1}'})
     assert wrong.status_code == 422
     assert "magic" in wrong.text

@@ -8,7 +8,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from reclift.flows.placements import MOST_EXPLORED, SEEN
 
-from . import lists_form, traffic_form
+from . import lists_form, schema_form, traffic_form
 from .backend import JSON, Invalid, NotFound, Problem, Refused, backend
 from .experiment_form import KEY, KEY_RULE, slug
 from .frame import Answer, actor, done, manager_only
@@ -16,7 +16,7 @@ from .frame import Answer, actor, done, manager_only
 Typed = dict[str, Any]
 
 _BLANK: Typed = {"key": "", "name": "", "strategy": "", "fallback": [], "seen": "bought", "explore": "", "balance": "",
-                 "category_cap": ""}  # fmt: skip
+                 "category_cap": "", "params": {}}  # fmt: skip
 
 
 def placements() -> Answer:
@@ -27,9 +27,11 @@ def placements() -> Answer:
 def _page(typed: Typed, problems: list[Problem], key: str | None, code: int = 200) -> Answer:
     rows = [row for row in typed["fallback"] if row["strategy"] or row["params"]][: lists_form.MOST_FALLBACKS]
     rows += [{"strategy": "", "params": ""}] * (max(2, min(len(rows) + 1, lists_form.MOST_FALLBACKS)) - len(rows))
+    strategies = backend().strategies()
     page = render_template(
         "pages/placement.html", typed={**typed, "fallback": rows}, problems=problems, editing=key, seen=SEEN,
-        strategies=backend().strategies(), most_explored=MOST_EXPLORED,
+        strategies=strategies, fields_of={s["key"]: s["schema"] for s in strategies}, schema_form=schema_form,
+        most_explored=MOST_EXPLORED,
     )  # fmt: skip
     return page, code
 
@@ -51,7 +53,7 @@ def placement_form(key: str | None = None) -> Answer:
     typed = {
         **{name: found[name] for name in ("key", "name", "strategy", "seen")},
         "fallback": lists_form.chain_shown(found["fallback"]), "explore": f"{explore * 100:.10g}" if explore else "",
-        **lists_form.variety_shown(found.get("rerank")),
+        **lists_form.variety_shown(found.get("rerank")), "params": found.get("params") or {},
     }  # fmt: skip
     return _page(typed, [], key)
 
@@ -60,6 +62,7 @@ def _sent() -> Typed:
     form = request.form
     typed: Typed = {name: form.get(name, "").strip() for name in ("key", "name", "strategy", "seen", "explore")}
     typed["fallback"] = traffic_form.rows(form, "fallback", ("strategy", "params"))
+    typed["params"] = {name[7:]: str(value) for name, value in form.items() if name.startswith("params-")}
     return typed | lists_form.variety_sent(form, "")
 
 
@@ -78,9 +81,11 @@ def _payload(typed: Typed) -> tuple[JSON, list[Problem]]:
         problems.append({"field": "explore", "value": typed["explore"], "rule": rule})
     fallback, wrong = lists_form.chain(typed["fallback"], typed["strategy"])
     rerank, uneven = lists_form.variety(typed, "rerank.")
-    built = {"name": typed["name"], "strategy": typed["strategy"], "fallback": fallback, "seen": typed["seen"],
-             "rerank": rerank, "explore": round((explore or 0.0) / 100, 6)}  # fmt: skip
-    return built, [*problems, *wrong, *uneven]
+    schema = next((s["schema"] for s in backend().strategies() if s["key"] == typed["strategy"]), {})
+    params, untrue = schema_form.parse(schema, typed["params"], "", "params.")
+    built = {"name": typed["name"], "strategy": typed["strategy"], "params": params, "fallback": fallback,
+             "seen": typed["seen"], "rerank": rerank, "explore": round((explore or 0.0) / 100, 6)}  # fmt: skip
+    return built, [*problems, *untrue, *wrong, *uneven]
 
 
 @manager_only
@@ -95,8 +100,8 @@ def save_placement(key: str | None = None) -> Answer:
         problems.append({"field": "key", "value": new_key, "rule": "is taken by another placement"})
     if problems:
         return _page(typed, problems, key, 422)
-    if key is not None and _stored(key)["strategy"] != typed["strategy"]:
-        payload["params"] = {}  # they were the other strategy's
+    if key is not None and not typed["params"] and _stored(key)["strategy"] == typed["strategy"]:
+        del payload["params"]  # none were shown: they stay as they are
     try:
         backend().save_placement(new_key, payload, actor())
     except Invalid as error:

@@ -11,7 +11,8 @@ from tests.fake_backend import MANAGER, PASSWORD
 
 PATHS = ["", "experiments", "experiments/home-recs", "experiments/pdp-similar", "experiments/cart-addons",
          "experiments/home-ease", "experiments/new", "experiments/no-experiments",
-         "experiments/home-recs/phase", "experiments/pdp-similar/weights", "experiments/pdp-similar/ramp", "traffic",
+         "experiments/home-recs/phase", "experiments/home-recs/look?viewer-user_id=u7",
+         "experiments/pdp-similar/weights", "experiments/pdp-similar/ramp", "traffic",
          "traffic/groups/new", "traffic/groups/bots", "strategies", "placements", "placements/home", "metrics",
          "metrics/new",
          "metrics/ctr", "catalogue", "events", "events/dead-letters", "events/dead-letters/3",
@@ -64,8 +65,8 @@ def test_a_step_is_checked_when_it_is_left_and_the_draft_is_kept(look, site):
     page.fill("#f-name", "Kept")
     page.fill("#f-traffic", "140")
     page.focus("#f-planned_days")
-    expect(page.locator("#step-traffic .error")).to_contain_text("“140” must be at most 100")
-    expect(page.locator("#step-question.good, #step-traffic.bad")).to_have_count(2)
+    expect(page.locator("#step-audience .error")).to_contain_text("“140” must be at most 100")
+    expect(page.locator("#step-question.good, #step-audience.bad")).to_have_count(2)
     page.click("text=Create draft")
     expect(page.locator("#step-arms .error").first).to_be_visible()
     assert not [call for call in platform.calls if call[0] == "create_experiment"]

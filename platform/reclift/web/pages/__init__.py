@@ -16,6 +16,8 @@ from . import (
     library,
     metrics,
     operations,
+    placements,
+    plan,
     report,
     session,
     settings,
@@ -24,7 +26,10 @@ from . import (
     traffic,
 )
 
-_PARTS = (session, home, experiments, report, split, traffic, strategies, library, metrics, operations, settings)
+_PARTS = (
+    session, home, experiments, plan, report, split, traffic, strategies, placements, library, metrics, operations,
+    settings,
+)  # fmt: skip
 
 
 def init_pages(app: Flask) -> None:

@@ -85,7 +85,8 @@ def add_new_events(connection: Connection, events: Table, rows: Sequence[Mapping
             f"WITH {source}"  # noqa: S608 (likewise)
             f"new AS (INSERT INTO event_ids (event_id, at) SELECT event_id, at FROM {given} "
             "ON CONFLICT DO NOTHING RETURNING event_id), "
-            f"written AS (INSERT INTO {events.name} ({columns}) SELECT {columns} FROM {given} JOIN new USING (event_id)) "
+            f"written AS (INSERT INTO {events.name} ({columns}) "
+            f"SELECT {columns} FROM {given} JOIN new USING (event_id)) "
             f"SELECT event_id FROM {given} LEFT JOIN new USING (event_id) WHERE new.event_id IS NULL",
             parameters,
         )

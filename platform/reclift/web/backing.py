@@ -12,6 +12,7 @@ from reclift.flows import configuration as configuration_flow
 from reclift.flows import experiments, jobs, ramps, report, report_parts
 from reclift.flows.clock import rfc3339
 from reclift.storage.tables import EventRow, ExperimentRow, JobRun, ModelRow
+from reclift.web.backing_operations import OperationsPages
 from reclift.web.backing_people import PeoplePages
 from reclift.web.backing_shop import ShopPages
 from reclift.web.backing_traffic import TrafficPages
@@ -21,7 +22,7 @@ _LATEST_JOBS = 50
 """Newest jobs among which an experiment's own is looked for: it was asked for just now."""
 
 
-class PlatformPages(ShopPages, TrafficPages, PeoplePages):
+class PlatformPages(ShopPages, OperationsPages, TrafficPages, PeoplePages):
     """Reads and changes the platform for people. Every method is one flow, in one transaction."""
 
     # general

@@ -22,6 +22,10 @@ CHANGES = [
     ("/app/models/item_cf@6/activate", {}), ("/app/placements/new", {"name": "Search", "strategy": "popularity",
     "seen": "none"}),
     ("/app/placements/home", {"name": "Home", "strategy": "popularity", "seen": "none"}),
+    ("/app/metrics/new", {"name": "Wishes", "kind": "count", "numerator_event": "wish", "direction": "increase",
+    "format": "number"}),
+    ("/app/jobs/1/again", {}), ("/app/events/dead-letters/3/replay", {}), ("/app/events/dead-letters/replay", {}),
+    ("/app/events/dead-letters/1/discard", {}),
     ("/app/settings/keys", {"name": "x", "scopes": "read"}), ("/app/settings/keys/1/revoke", {}),
     ("/app/settings/people", {"email": "n@shop.example", "password": "a long pass phrase", "role": "viewer"}),
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound as UrlNotFound
 
 from reclift.web import format as fmt
 
-from . import assets, present, splits, words
+from . import assets, present, splits, words_numbers
 from .backend import NotFound, Person, Refused, backend
 
 csrf = CSRFProtect()
@@ -159,7 +159,7 @@ def _context() -> dict[str, Any]:
         "navigation": NAVIGATION,
         "asset": assets.asset,
         "icon": assets.icon,
-        "words": words.WORDS,
+        "words": words_numbers.ALL_WORDS,
         "present": present,
         "splits": splits,
         "now": datetime.now(UTC),

@@ -1,4 +1,4 @@
-"""What experiments are made of: placements, metrics, and the catalogue."""
+"""What experiments are made of: placements and the catalogue."""
 
 from __future__ import annotations
 
@@ -68,11 +68,6 @@ def save_placement(key: str | None = None) -> Answer:
     return redirect(url_for("pages.placements"))
 
 
-def metrics() -> Answer:
-    """What is measured, and how each is defined."""
-    return render_template("pages/metrics.html", metrics=backend().metrics())
-
-
 def catalogue() -> Answer:
     """The shop's items."""
     query = request.args.get("q", "").strip()
@@ -86,5 +81,4 @@ def routes(pages: Blueprint) -> None:
     pages.add_url_rule("/placements/new", "create_placement", save_placement, methods=["POST"])
     pages.add_url_rule("/placements/<key>", "placement", placement_form)
     pages.add_url_rule("/placements/<key>", "save_placement", save_placement, methods=["POST"])
-    pages.add_url_rule("/metrics", view_func=metrics)
     pages.add_url_rule("/catalogue", view_func=catalogue)

@@ -75,8 +75,8 @@ def explained(here: Runtime) -> Iterator[list[Any]]:
 
 
 def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Nodes that read a partition of events and were really executed."""
-    if plan.get("Relation Name", "").startswith("events") and plan.get("Actual Loops", 0) > 0:
+    """Nodes that read a partition of events, or their ids, and were really executed."""
+    if plan.get("Relation Name", "").startswith("event") and plan.get("Actual Loops", 0) > 0:
         yield plan
     for inner in plan.get("Plans", ()):
         yield from scans(inner)

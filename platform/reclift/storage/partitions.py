@@ -10,7 +10,8 @@ writes events. It is not waited for longer than `_PATIENCE`, since others queue 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 MONTHS_AHEAD = 3
 WORTH = 10_000
 """Events of one past month in `events_default` for which a partition is made."""
+WORTH_AHEAD = 1_000
+"""Events of one month in a batch that is about to be written for which a partition is made."""
 _LOCK = 7_236_003  # any constant that is not another's: see migrate.py and persons.py
 _PATIENCE = "500ms"
 _BLOCKS = 256
@@ -88,8 +91,28 @@ def ensure(database: Database, now: int) -> list[str]:
         )
         found = connection.execute(past, {"now": now, "worth": WORTH}).scalar_one() or []
     wanted = {Month(this.number + ahead) for ahead in range(MONTHS_AHEAD + 1)} | {Month.of(at) for at in found}
+    return _make_missing(database, wanted - there)
+
+
+def ensure_for(database: Database, times: Iterable[int]) -> list[str]:
+    """Make the partitions of months of which many are about to be written, as by an import; returns the new.
+
+    `times`: microseconds. Done before, nothing has to be moved afterwards.
+    """
+    if database.is_sqlite:
+        return []
+    counts = Counter(Month.of(at) for at in times)
+    many = {month for month, count in counts.items() if count >= WORTH_AHEAD}
+    if not many:
+        return []
+    with database.engine.connect() as connection:
+        there = {month for month, _ in _attached(connection)}
+    return _make_missing(database, many - there)
+
+
+def _make_missing(database: Database, months: Iterable[Month]) -> list[str]:
     made = []
-    for month in sorted(wanted - there):
+    for month in sorted(months):
         try:
             with _alone(database) as connection:
                 if month not in {known for known, _ in _attached(connection)}:

@@ -199,6 +199,23 @@ def test_old_months_go_whole_with_their_ids(database: Database) -> None:
     assert partitions.drop_rest(database, THIS.end, portion=7) == 1
 
 
+def test_clicks_of_a_clock_far_behind_stay_when_their_month_goes(database: Database) -> None:
+    sink = DatabaseSink(database)
+    rows = [
+        event("stays", at=THIS.start, recommendation_id="r", received_at=THIS.end + DAY),
+        event("goes", at=THIS.start, recommendation_id="r", received_at=THIS.end - DAY),
+        event("goes too", at=THIS.start, received_at=THIS.end + DAY),
+        event("ancient", at=5, recommendation_id="r", received_at=THIS.end + DAY),
+        event("ancient too", at=5, received_at=THIS.end + DAY),
+    ]
+    sink.append(Facts(rows))
+    assert partitions.drop_before(database, THIS.end) == 2
+    assert partitions.drop_rest(database, THIS.end, portion=7) == 1
+    assert where(database) == {"stays": "events_default", "ancient": "events_default"}
+    assert sink.append(Facts(rows)) == Receipt(3, 2)
+    assert partitions.drop_rest(database, THIS.end + 2 * DAY, portion=7) == 5
+
+
 def test_dropping_may_die_anywhere_and_goes_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = DatabaseSink(database)
     fill(database, "old", THIS.start, 1_000)

@@ -21,7 +21,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from reclift.domain.events import MICROS
+from reclift.domain.totals import EARLY
 from reclift.storage.database import Database
+from reclift.storage.tables.facts import BEHIND
 
 log = structlog.get_logger(__name__)
 
@@ -157,12 +159,24 @@ def drop_before(database: Database, edge: int) -> int:
         try:
             with _alone(database) as connection:
                 if month in {known for known, _ in _attached(connection)}:
-                    connection.execute(text(f"ALTER TABLE events DETACH PARTITION {month.table}"))
+                    _detach(connection, month, edge)
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != _LOCKED:
                 raise
             log.warning("partition_stays", partition=month.table, reason="events are being read or written for long")
     return sum(_finish(database, table) for table in _detached(database))
+
+
+def _detach(connection: Connection, month: Month, edge: int) -> None:
+    """Clicks on lists that are not old, of clients whose clock was, stay: they move to `events_default`."""
+    connection.execute(text(f"ALTER TABLE events DETACH PARTITION {month.table}"))
+    connection.execute(
+        text(
+            f"WITH stay AS (DELETE FROM {month.table} WHERE {BEHIND} AND received_at >= :lately RETURNING {_NAMES}) "  # noqa: S608 (our own names)
+            f"INSERT INTO events ({_NAMES}) SELECT {_NAMES} FROM stay"
+        ),
+        {"lately": edge - EARLY},
+    )
 
 
 def _finish(database: Database, table: str) -> int:
@@ -187,13 +201,14 @@ def drop_rest(database: Database, edge: int, portion: int) -> int:
     """Delete events before `edge` that lie in no month's partition, `portion` of them a transaction; how many."""
     old = text(
         "WITH old AS (DELETE FROM events_default WHERE ctid = ANY(ARRAY(SELECT ctid FROM events_default "
-        "WHERE at < :edge ORDER BY at LIMIT :portion)) RETURNING event_id) "
+        "WHERE at < :edge AND (recommendation_id IS NULL OR received_at < :lately) ORDER BY at LIMIT :portion)) "
+        "RETURNING event_id) "
         "DELETE FROM event_ids USING old WHERE old.event_id = event_ids.event_id"
     )
     events = gone = 0
     while True:
         with database.connection() as connection:
-            gone = connection.execute(old, {"edge": edge, "portion": portion}).rowcount
+            gone = connection.execute(old, {"edge": edge, "lately": edge - EARLY, "portion": portion}).rowcount
         if not gone:
             return events
         events += gone

@@ -27,7 +27,8 @@ class FakePlanning:
         if question["metric"] not in METRICS:
             raise NotFound(f"There is no metric {question['metric']!r}.")
         answer: JSON = {
-            **question, "power": 0.8, "units": None, "units_per_arm": None, "days": None, "planned_days": None,
+            **question, "power": 0.8, "units": None, "units_per_arm": None, "units_by_arm": None,
+            "days": None, "planned_days": None,
             "by_days": [], "reasons": {}, "history": {"from": "2026-10-01T00:00:00Z", "until": "2026-10-28T12:00:00Z",
                                                       "units": 28 * A_DAY, "units_read": 20_000, "mean": 0.0312,
                                                       "std_dev": 0.1},

@@ -12,6 +12,7 @@ import pytest
 from reclift.domain.events import Facts
 from reclift.flows import experiments, power, report
 from reclift.flows.errors import NotFound
+from reclift.stats import power as sizes
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.migrate import migrate
@@ -175,6 +176,40 @@ def test_over_the_api(read: Caller) -> None:
         ("placement=home&metric=ctr&effect=0", "effect"), ("placement=home&metric=ctr&effect=nan", "effect"),
         ("placement=home&metric=ctr&traffic=2", "traffic"), ("placement=home&metric=ctr&regime=x", "regime"),
         ("placement=home&metric=ctr&power=1", "power"), ("placement=home&metric=ctr&level=x", "level"),
+        ("placement=home&metric=ctr&days=366", "days"),
     ):  # fmt: skip
         assert field in str(read.refused("GET", f"/api/v1/power?{query}", status=422)["errors"])
     read.refused("GET", "/api/v1/power?placement=nope&metric=ctr", status=404)
+
+
+def test_equal_weights_are_what_arms_alone_mean(database: Database) -> None:
+    write_past(database)
+    for arms in (2, 3, 5):
+        weighted = ask(database, "ctr", arms=arms, weights=(2.0,) * arms)
+        assert weighted == ask(database, "ctr", arms=arms)
+        assert weighted["units_by_arm"] == [weighted["units_per_arm"]] * arms
+
+
+def test_uneven_weights_need_what_the_smallest_arm_needs(database: Database) -> None:
+    write_past(database)
+    found = ask(database, "ctr", arms=3, effect=0.2, weights=(6.0, 3.0, 1.0))
+    base = sizes.Baseline(found["history"]["mean"], found["history"]["std_dev"] ** 2)
+    design = sizes.Design(control_share=6 / 7, comparisons=2)
+    needed = sizes.required_units(base, 0.2, design) / 0.7
+    assert found["units_by_arm"] == pytest.approx([needed * 0.6, needed * 0.3, needed * 0.1], abs=1)
+    assert found["units"] == sum(found["units_by_arm"])
+    assert found["units_per_arm"] == found["units_by_arm"][2]
+    week = found["by_days"][0]
+    assert sizes.achieved_power(base, week["effect"], week["units"] * 0.7, design) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_length_of_ones_own_is_answered_beside_the_weeks(database: Database) -> None:
+    write_past(database)
+    assert [row["days"] for row in ask(database, "ctr", days=10)["by_days"]] == [7, 10, 14, 21, 28]
+    assert ask(database, "ctr", days=14) == ask(database, "ctr")
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, float("inf"))])
+def test_weights_that_cannot_be(weights: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="there must be 2, each above 0"):
+        power.Question(weights=weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from reclift.stats import power as sizes
 from reclift.stats.decision import WORTHWHILE_LIFT
 from reclift.stats.plan import Plan
 from reclift.stats.result import CannotCompute, Code
+from reclift.stats.sequential import DEFAULT_TUNING
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates_days import daily_counts
 from reclift.storage.placement_history import facts_of, first_lists, newest_list
@@ -37,9 +38,14 @@ _LABEL = "history"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is planned. `effect`: relative, 0.05 = 5 %; `traffic`: share of the placement's units that come in.
+    """What is planned.
 
-    `days`: what can be found in so many days is answered, too.
+    Attributes:
+        arms: with the control; equally large, unless `weights` says how large they are, the control's first.
+        effect: relative lift to find, 0.05 = 5 %.
+        traffic: share of the placement's units that come in.
+        tuning: units at which the always-valid interval is tightest (sequential only).
+        days: a length for which to say what is found, beside whole weeks.
     """
 
     arms: int = 2
@@ -48,37 +54,63 @@ class Question:
     level: float = 0.95
     power: float = 0.8
     regime: Literal["fixed", "sequential"] = "fixed"
+    tuning: int = DEFAULT_TUNING
+    weights: tuple[float, ...] = ()
     days: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights and (len(self.weights) != self.arms or not all(0 < w < float("inf") for w in self.weights)):
+            raise ValueError(f"weights are {self.weights!r}; there must be {self.arms}, each above 0")
+
+    @property
+    def shares(self) -> list[float]:
+        """Of all units, by arm, the control first."""
+        weights = self.weights or (1.0,) * self.arms
+        return [weight / sum(weights) for weight in weights]
+
+    @property
+    def pair(self) -> float:
+        """The share of the units that the control and the smallest other arm hold: that comparison needs the most."""
+        control, *others = self.shares
+        return control + min(others)
 
     @property
     def design(self) -> sizes.Design:
-        """Of one arm against the control, all arms being equally large."""
-        return sizes.Design(alpha=1 - self.level, power=self.power, comparisons=self.arms - 1, regime=self.regime)
+        """Of the smallest arm against the control."""
+        return sizes.Design(
+            alpha=1 - self.level, power=self.power, control_share=self.shares[0] / self.pair,
+            comparisons=self.arms - 1, regime=self.regime, tuning=self.tuning,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A placement's past as one metric sees it: the same for every question.
+    """A placement's last 28 days up to its newest list, in one metric: all that a plan rests on.
 
     Attributes:
-        shown: the answer's `history`.
-        arrivals: units by day of their first list, since the first of them.
-        sums: of these units.
+        history: when, how many units; as in the answer.
+        arrivals: new units by day.
+        sums: of the metric, over units.
+        kind: the metric's statistic.
     """
 
-    placement: str
-    metric: Metric
-    shown: Mapping[str, Any]
-    arrivals: Sequence[float]
+    history: dict[str, Any]
+    arrivals: list[float]
     sums: Sums
+    kind: Literal["proportion", "mean", "ratio"]
+
+
+def plan(session: Session, placement: str, metric: str, question: Question) -> dict[str, Any]:
+    """Units, days and what can be found in how many days; `reasons` where the past does not tell.
+
+    Each unit counts from its first list in the past, as it would in an experiment; its facts are measured by the
+    metric's own rules.
+    """
+    return answer(past(session, placement, metric), placement, metric, question)
 
 
 def past(session: Session, placement: str, metric: str) -> Past:
-    """Read it; `NotFound` for an unknown placement or metric.
-
-    The past is the placement's last 28 days up to its newest list. Each unit counts from its first list in it, as it
-    would in an experiment; its facts are measured by the metric's own rules.
-    """
+    """Read what plans rest on: the slow part, which is the same for every question."""
     placements.get(session, placement)
     known = metric_flow.all_metrics(session)
     if metric not in known:
@@ -87,49 +119,44 @@ def past(session: Session, placement: str, metric: str) -> Past:
         raise Invalid.of(
             "metric", metric, "is a quantile: its power cannot be planned from sums; take a mean or a ratio"
         )
-    shown, arrivals, sums = _history(session, placement, known[metric])
-    return Past(placement, known[metric], shown, arrivals, sums)
+    return Past(*_history(session, placement, known[metric]), known[metric].statistic)
 
 
-def plan(session: Session, placement: str, metric: str, question: Question) -> dict[str, Any]:
-    """Units, days and what can be found in how many days; `reasons` where the past does not tell."""
-    return answer(past(session, placement, metric), question)
-
-
-def answer(past: Past, question: Question) -> dict[str, Any]:
-    """The same from a past that was read before."""
-    shown, arrivals = dict(past.shown), past.arrivals
-    answer: dict[str, Any] = {
-        "placement": past.placement, "metric": past.metric.key, "arms": question.arms, "effect": question.effect,
+def answer(known: Past, placement: str, metric: str, question: Question) -> dict[str, Any]:
+    """The plan for a question from a past; see `plan`."""
+    told: dict[str, Any] = {
+        "placement": placement, "metric": metric, "arms": question.arms, "effect": question.effect,
         "traffic": question.traffic, "level": question.level, "power": question.power, "regime": question.regime,
-        "history": shown, "units": None, "units_per_arm": None, "days": None, "planned_days": None, "by_days": [],
-        "reasons": {},
+        "history": known.history, "units": None, "units_per_arm": None, "units_by_arm": None, "days": None,
+        "planned_days": None, "by_days": [], "reasons": {},
     }  # fmt: skip
     try:
-        base = _baseline(past.sums, past.metric.statistic)
+        base = _baseline(known.sums, known.kind)
     except CannotCompute as impossible:
-        answer["reasons"] = {"units": impossible.reason.to_dict(), "days": impossible.reason.to_dict()}
-        return answer
-    shown |= {"mean": base.mean, "std_dev": float(np.sqrt(base.variance))}
-    # The design is of two arms; all arms are as large as each of them.
-    per_arm = ceil(sizes.required_units(base, question.effect, question.design) / 2)
-    answer |= {"units": per_arm * question.arms, "units_per_arm": per_arm}
-    answer["by_days"] = [
+        told["reasons"] = {"units": impossible.reason.to_dict(), "days": impossible.reason.to_dict()}
+        return told
+    told["history"] = known.history | {"mean": base.mean, "std_dev": float(np.sqrt(base.variance))}
+    # The design is of two arms; rounded, since a share of what is shared out must not end a hair above.
+    total = sizes.required_units(base, question.effect, question.design) / question.pair
+    by_arm = [ceil(round(total * share, 6)) for share in question.shares]
+    told |= {"units": sum(by_arm), "units_per_arm": min(by_arm), "units_by_arm": by_arm}
+    lengths = sorted({*WEEKS, question.days} if question.days else WEEKS)
+    told["by_days"] = [
         _found_in(days, units, base, question)
-        for days in sorted({*WEEKS, question.days or WEEKS[0]})
-        if (units := _units_after(days, arrivals) * question.traffic) >= 4 * question.arms
+        for days in lengths
+        if (units := _units_after(days, known.arrivals) * question.traffic) * min(question.shares) >= 4
     ]  # fmt: skip
     try:
-        days = sizes.duration_days(per_arm * question.arms, arrivals, share=question.traffic)
+        days = sizes.duration_days(sum(by_arm), known.arrivals, share=question.traffic)
     except CannotCompute as impossible:
-        answer["reasons"] = {"days": impossible.reason.to_dict()}
-        return answer
+        told["reasons"] = {"days": impossible.reason.to_dict()}
+        return told
     # Whole weeks, since weekdays differ.
-    return answer | {"days": days, "planned_days": ceil(days / 7) * 7}
+    return told | {"days": days, "planned_days": ceil(days / 7) * 7}
 
 
 def _found_in(days: int, units: float, base: sizes.Baseline, question: Question) -> dict[str, Any]:
-    effect = sizes.detectable_lift(base, units * 2 / question.arms, question.design)
+    effect = sizes.detectable_lift(base, units * question.pair, question.design)
     return {"days": days, "units": round(units), "effect": effect}
 
 

@@ -46,7 +46,8 @@ class PlanPages(Backed):
             while len(self._pasts) >= _MOST_PASTS:
                 self._pasts.pop(next(iter(self._pasts)), None)  # another thread may have been faster
             self._pasts[subject] = kept
-        return power.answer(kept[1], power.Question(**asked))
+        asked["weights"] = tuple(asked.get("weights") or ())
+        return power.answer(kept[1], *subject, power.Question(**asked))
 
     def preview(self, key: str, arm: str) -> JSON:
         """A token that shows an arm to one person and enters nothing into the data."""

@@ -13,7 +13,8 @@ def arm(key, strategy, weight=0.5, **more):
 
 
 def said(payload=None, problems=(), power=None, placement=HOME, others=(), models=None):
-    whole = {"placement": "home", "layer": None, "planned_days": 14, "analysis": {"regime": "fixed"},
+    whole = {"placement": "home", "layer": None, "audience": {}, "exclude": {}, "ramp": [],
+             "planned_days": 14, "analysis": {"regime": "fixed"},
              "arms": [arm("control", "popularity"), arm("item-cf", "item_cf")],
              "metrics": {"primary": "ctr", "secondary": [], "guardrails": ["latency"]}, **(payload or {})}  # fmt: skip
     ready = [{"strategy": s, "status": "ready"} for s in ("popularity", "item_cf")] if models is None else models
@@ -59,6 +60,11 @@ def test_arms_that_are_alike_untrained_or_uneven_are_named():
     assert thoughts(payload={"arms": [arm("a", "popularity"), arm("b", "random")]}) == []  # nothing to train
     uneven = [arm("a", "popularity", 0.9), arm("b", "item_cf", 0.1)]
     assert "different sizes" in thoughts(payload={"arms": uneven})[0]
+
+
+def test_what_sizes_do_not_know_is_said():
+    assert "twice the days" in thoughts(payload={"audience": {"country": "CN"}})[0]
+    assert "end of the ramp" in thoughts(payload={"ramp": [{"traffic": 1.0, "after_hours": 0}]})[0]
 
 
 def test_missing_guardrails_fallbacks_and_neighbours_are_named():

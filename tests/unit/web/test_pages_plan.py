@@ -59,16 +59,24 @@ def test_sizes_follow_the_form(manager, platform):
                                                               "analysis-minimum_effect": "5"}))  # fmt: skip
     question = platform.calls[-1][1]
     assert question == {"placement": "home", "metric": "ctr", "arms": 2, "effect": 0.05, "traffic": 0.5,
-                        "level": 0.95, "regime": "sequential", "days": 14}  # fmt: skip
+                        "level": 0.95, "regime": "sequential", "days": 14,
+                        "weights": [0.5, 0.5], "tuning": 5000}  # fmt: skip
     assert "200,960 users" in page
     assert "find a lift of +5.0 %" in page
     assert "data-use-days=" in page
     assert "always-valid" in page
     assert "needs about" in page
-    manager.send("/app/experiments/new/plan", {**FORM, "ramp-0-traffic": "1", "ramp-0-hours": "0",
-                                               "ramp-1-traffic": "80", "ramp-1-hours": "24"})  # fmt: skip
+    ramped = {"ramp-0-traffic": "1", "ramp-0-hours": "0", "ramp-1-traffic": "80", "ramp-1-hours": "24"}
+    page = text_of(manager.send("/app/experiments/new/plan", {**FORM, **ramped}))
     assert platform.calls[-1][1]["traffic"] == 0.8  # where the ramp ends
-    assert platform.calls[-1][1]["effect"] == 0.1  # unless one says what is worth having
+    assert platform.calls[-1][1]["regime"] == "fixed"
+    assert "at the end of the ramp" in page
+    manager.send("/app/experiments/new/plan", {**FORM, "planned_days": "", "arms-0-weight": "20", "arms-1-weight": "80",
+                                               "control": "1"})  # fmt: skip
+    asked = platform.calls[-1][1]
+    assert asked["regime"] == "sequential"  # without an end there is nothing to wait for
+    assert asked["weights"] == [0.8, 0.2]  # the control first
+    assert asked["effect"] == 0.1  # unless one says what is worth having
 
 
 @pytest.mark.parametrize(("change", "reason"), [

@@ -14,8 +14,9 @@ class Planning(Protocol):
     def power(self, question: Mapping[str, Any]) -> JSON:
         """What `GET /api/v1/power` answers: units and days that an experiment needs, from its placement's past.
 
-        `question` has `placement`, `metric`, `arms`, `effect`, `traffic`, `level`, `regime` ("fixed" or "sequential")
-        and `days` (or `None`), for which `by_days` then has an entry. `NotFound` for what is not there.
+        `question` has `placement`, `metric`, `arms`, `effect`, `traffic`, `level`, `regime` ("fixed" or "sequential"),
+        `days` (or `None`), for which `by_days` then has an entry, and may have `tuning` and `weights`, the control's
+        first. `NotFound` for what is not there.
         """
         ...
 

@@ -34,6 +34,13 @@ def checks(
     else:
         found.append(Check("good", "Everything that is needed is there."))
     found += _length(payload, power)
+    if payload["audience"] or payload["exclude"]:
+        text = (
+            "Sizes count all users of the placement: where the audience lets in half of them, it takes twice the days."
+        )
+        found.append(Check("look", text))
+    if payload["ramp"]:
+        found.append(Check("look", "Sizes count the traffic at the end of the ramp: until then fewer users come in."))
     found += _arms(payload["arms"], models, strategies)
     found += _metrics(payload)
     if placement is not None and not placement["fallback"]:
@@ -97,7 +104,7 @@ def _arms(
             yield Check("look", text)
     shares = [arm["weight"] for arm in arms]
     if len(shares) > 1 and max(shares) - min(shares) > 0.02:
-        yield Check("look", "Arms of different sizes take more users than equal ones, for which sizes are computed.")
+        yield Check("look", "Arms of different sizes take more users in all than equal ones.")
 
 
 def _metrics(payload: JSON) -> Iterator[Check]:

@@ -53,11 +53,17 @@ def _power(payload: JSON) -> tuple[JSON | None, str | None]:
         return None, "Choose a placement and a primary metric first."
     if len(payload["arms"]) < 2 or not traffic:
         return None, "It takes two arms and some traffic."
+    arms = sorted(payload["arms"], key=lambda arm: not arm["control"])
+    weights = [arm["weight"] for arm in arms]
+    if not all(weights):
+        return None, "Every arm needs a weight."
+    # Planned looks cost hardly more users than one. A fixed plan without an end is read in the always-valid way.
+    always_valid = analysis["regime"] == "sequential" or not payload["planned_days"]
     question = {
-        "placement": payload["placement"], "metric": payload["metrics"]["primary"], "arms": len(payload["arms"]),
-        "effect": analysis["minimum_effect"] or WORTHWHILE_LIFT, "traffic": traffic, "level": analysis["level"],
-        # Planned looks cost hardly more users than one.
-        "regime": "sequential" if analysis["regime"] == "sequential" else "fixed", "days": payload["planned_days"],
+        "placement": payload["placement"], "metric": payload["metrics"]["primary"], "arms": len(arms),
+        "weights": weights, "effect": analysis["minimum_effect"] or WORTHWHILE_LIFT, "traffic": traffic,
+        "level": analysis["level"], "regime": "sequential" if always_valid else "fixed", "tuning": analysis["tuning"],
+        "days": payload["planned_days"],
     }  # fmt: skip
     try:
         answer = backend().power(question)

@@ -81,7 +81,7 @@ def _payload(typed: Typed) -> tuple[JSON, list[Problem]]:
         problems.append({"field": "explore", "value": typed["explore"], "rule": rule})
     fallback, wrong = lists_form.chain(typed["fallback"], typed["strategy"])
     rerank, uneven = lists_form.variety(typed, "rerank.")
-    schema = next((s["schema"] for s in backend().strategies() if s["key"] == typed["strategy"]), {})
+    schema: JSON = next((s["schema"] for s in backend().strategies() if s["key"] == typed["strategy"]), {})
     params, untrue = schema_form.parse(schema, typed["params"], "", "params.")
     built = {"name": typed["name"], "strategy": typed["strategy"], "params": params, "fallback": fallback,
              "seen": typed["seen"], "rerank": rerank, "explore": round((explore or 0.0) / 100, 6)}  # fmt: skip

@@ -188,3 +188,24 @@ def test_lists_are_shown_without_scripts(look, site):
         page.click("[data-look]")
     expect(opened.value.locator(".list-of")).to_have_count(2)
     expect(opened.value.locator("h1")).to_have_text(re.compile("^Planned"))
+
+
+def test_what_was_typed_into_a_draft_that_is_there_is_offered(look, site):
+    address, platform = site
+    page = look()
+    page.goto(f"{address}/experiments/home-ease/edit")
+    expect(page.locator("[data-restore]")).to_be_hidden()
+    page.fill("#f-hypothesis", "Vectors find more.")
+    expect(page.locator("[data-saved]")).to_contain_text("Kept in this browser")
+    page.goto(f"{address}/experiments/new?copy=home-ease")  # a copy is something else
+    expect(page.locator("[data-restore]")).to_be_hidden()
+    page.goto(f"{address}/experiments/home-ease/edit")
+    assert page.input_value("#f-hypothesis") == ""
+    page.click("text=Bring it back")
+    expect(page.locator("#f-hypothesis")).to_have_value("Vectors find more.")
+    expect(page.locator("#f-arms-1-key")).to_have_value("als")
+    page.click("text=Save draft")
+    expect(page.locator(".notice.done")).to_contain_text("is kept")
+    assert platform.experiment("home-ease")["hypothesis"] == "Vectors find more."
+    page.goto(f"{address}/experiments/home-ease/edit")
+    expect(page.locator("[data-restore]")).to_be_hidden()

@@ -232,8 +232,22 @@ function start() {
     draft.sent();
   });
 
-  const typed = "fresh" in form.dataset ? draft.stored() : null;
-  if (typed) restore(typed);
+  // A new form takes up what was typed; where something else is shown (a draft, a copy), it is offered.
+  const typed = draft.stored();
+  if (typed && "fresh" in form.dataset) restore(typed);
+  else if (typed && !document.getElementById("problems") && draft.differs(typed)) {
+    draft.say("You typed something here before, and did not send it.");
+    const back = form.querySelector("[data-restore]");
+    back.hidden = false;
+    back.addEventListener("click", () => {
+      back.hidden = true;
+      restore(typed);
+      form.querySelectorAll("[data-row]").forEach(offerGroups);
+      oneRole();
+      summarise();
+      plan.ask();
+    });
+  }
   form.querySelectorAll("[data-row]").forEach(offerGroups);
   oneRole();
   summarise();

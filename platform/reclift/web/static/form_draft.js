@@ -4,6 +4,8 @@ export function drafts(form) {
   const storageKey = `reclift-draft:${form.dataset.draft}`;
   let timer = 0;
 
+  const typedNow = () => JSON.stringify([...new FormData(form)].filter(([field]) => field !== "csrf_token" && field !== "version"));
+
   function say(text) {
     form.querySelector("[data-saved]").hidden = false;
     form.querySelector("[data-saved-text]").textContent = text;
@@ -13,9 +15,8 @@ export function drafts(form) {
     keep() {
       clearTimeout(timer);
       timer = setTimeout(() => {
-        const typed = [...new FormData(form)].filter(([field]) => field !== "csrf_token" && field !== "version");
         try {
-          localStorage.setItem(storageKey, JSON.stringify(typed));
+          localStorage.setItem(storageKey, typedNow());
           say(`Kept in this browser at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}.`);
         } catch {
           say("This browser keeps nothing: do not leave before you create the draft.");
@@ -29,6 +30,7 @@ export function drafts(form) {
         return null; // switched off, or not ours
       }
     },
+    differs: (typed) => JSON.stringify(typed) !== typedNow(),
     forget() {
       clearTimeout(timer);
       try {

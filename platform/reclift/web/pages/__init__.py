@@ -15,6 +15,7 @@ from . import (
     home,
     library,
     metrics,
+    offline,
     operations,
     report,
     session,
@@ -24,7 +25,20 @@ from . import (
     traffic,
 )
 
-_PARTS = (session, home, experiments, report, split, traffic, strategies, library, metrics, operations, settings)
+_PARTS = (
+    session,
+    home,
+    experiments,
+    report,
+    split,
+    traffic,
+    strategies,
+    offline,
+    library,
+    metrics,
+    operations,
+    settings,
+)
 
 
 def init_pages(app: Flask) -> None:

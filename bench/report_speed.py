@@ -71,7 +71,7 @@ def write(database: Database, units: int, arms: int, metrics: int, density: floa
 
 
 def _fill(driver: Any, table: str, rows: Iterable[tuple[Any, ...]], width: int) -> None:
-    names = ", ".join(column.name for column in Base.metadata.tables[table].columns)
+    names = ", ".join(column.name for column in list(Base.metadata.tables[table].columns)[:width])
     if isinstance(driver, sqlite3.Connection):
         driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * width)})", rows)
         return

@@ -32,6 +32,7 @@ from reclift.flows import (
     train,
 )
 from reclift.flows.clock import now_micros
+from reclift.flows.job_retries import TryLater, postpone
 from reclift.settings import Settings, load_settings
 from reclift.storage import erasures, partitions
 from reclift.storage.tables import JobRun
@@ -124,6 +125,11 @@ def run_job(runtime: wiring.Runtime, job_id: int) -> None:
     try:
         with jobs.alive(runtime.database, run):
             message = _do(runtime, run)
+    except TryLater as error:
+        log.warning("job_postponed", job=job_id, task=run.task, attempt=run.attempts, reason=str(error))
+        if not postpone(runtime.database, job_id, str(error), attempt=run.attempts):
+            jobs.finish(runtime.database, job_id, error=f"given up: {error}", attempt=run.attempts)
+        return
     except Exception as error:
         log.exception("job_failed", job=job_id, task=run.task)
         jobs.finish(runtime.database, job_id, error=f"{type(error).__name__}: {error}", attempt=run.attempts)
@@ -157,6 +163,8 @@ def _do(runtime: wiring.Runtime, run: JobRun) -> str:
         computed = report.refresh(runtime.database, arguments["experiment"], keep=runtime.settings.keep_reports)
         _alert(runtime, arguments["experiment"], computed)
         return f"{arguments['experiment']}: {computed['decision']['call']}"
+    if run.task == alerts.TASK:
+        return alerts.deliver(runtime.database, arguments, runtime.channels, public_url=runtime.settings.public_url)
     if run.task == "evaluate":
         data = train.load_dataset(runtime.database, runtime.settings.event_weights)
         body = evaluations.run(
@@ -253,7 +261,7 @@ def _new_items(runtime: wiring.Runtime) -> int:
 
 
 def _alert(runtime: wiring.Runtime, experiment: str, computed: dict[str, Any]) -> None:
-    alerts.notify(runtime.database, experiment, computed, runtime.channels, public_url=runtime.settings.public_url)
+    alerts.ask(runtime.database, runtime.queue, experiment, computed, runtime.channels)
 
 
 def _sweep(runtime: wiring.Runtime) -> int:

@@ -78,8 +78,8 @@ class World:
         """numerator, denominator, and both before the exposure, after a rollup."""
         self.roll_up()
         with self.runtime.database.read() as session:
-            key = {"experiment": experiment, "phase": 1, "unit_id": unit or self.unit, "metric": metric}
-            row = session.get(UnitTotal, key)
+            whose = {"experiment": experiment, "phase": 1, "unit_id": unit or self.unit, "metric": metric}
+            row = session.scalars(select(UnitTotal).filter_by(**whose)).one_or_none()
         if row is None:
             return (0.0, 0.0, 0.0, 0.0)
         return (row.numerator, row.denominator, row.pre_numerator, row.pre_denominator)

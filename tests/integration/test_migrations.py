@@ -116,7 +116,7 @@ def test_each_earlier_revision_leads_to_the_newest_and_back(database: Database, 
 
 
 def test_events_and_their_ids_survive_the_partitions_and_the_way_back(database: Database) -> None:
-    migrate(database, "0001")
+    migrate(database, "0002")
     now = datetime.now(UTC)
     march = round(datetime(2024, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
     rows = [("first", 0), ("past", march - 1), ("now", round(now.timestamp() * 1e6)), ("far", 2**62)]
@@ -148,7 +148,7 @@ def test_events_and_their_ids_survive_the_partitions_and_the_way_back(database: 
             assert lies["now"] == f"events_{now:%Y%m}"
             assert {lies[name] for name in ("first", "past", "far")} == {"events_default"}
     assert DatabaseSink(database).append(Facts([event("past"), event("new")])) == Receipt(1, 1)
-    downgrade(database, "0001")
+    downgrade(database, "0002")
     with database.connection() as connection:
         connection.execute(text("DELETE FROM events WHERE event_id = 'new'"))
         assert connection.execute(query).all() == before

@@ -32,6 +32,8 @@ class MetricKind(StrEnum):
     """Numerator over denominator, both summed over units; its variance is that of units."""
     RETENTION = "retention"
     """1 for a unit that came back at least `after_hours` after its exposure, else 0."""
+    QUANTILE = "quantile"
+    """A quantile of the single amounts (of lists' latencies, of orders), or of units' totals."""
 
 
 class MetricError(ValueError):
@@ -68,6 +70,8 @@ class Metric:
         cap_percentile: the same at a percentile of the units' numbers (0 to 1, over all arms); None: no cap.
         minimum: of a proportion, how many facts make a 1.
         after_hours: of retention, how long after exposure the return begins.
+        quantile: of a quantile metric, which: 0.95 is the value that 95 % do not exceed.
+        of: of a quantile metric, whether each fact has a value, or each unit that has any facts: their total.
         direction: which way is better.
         margin: of a guardrail, the relative worsening that is still tolerated (non-inferiority); 0: only harm that is
             shown counts.
@@ -84,6 +88,8 @@ class Metric:
     cap_percentile: float | None = None
     minimum: int = 1
     after_hours: float = 24.0
+    quantile: float = 0.5
+    of: Literal["facts", "units"] = "facts"
     direction: Literal["increase", "decrease"] = "increase"
     margin: float = 0.02
     format: Literal["percent", "number", "money", "ms"] = "number"
@@ -91,10 +97,15 @@ class Metric:
 
     @property
     def statistic(self) -> Literal["proportion", "mean", "ratio"]:
-        """Which statistic compares arms."""
+        """Which statistic compares arms by their sums (of a quantile metric: its mean)."""
         if self.kind in {MetricKind.PROPORTION, MetricKind.RETENTION}:
             return "proportion"
         return "ratio" if self.kind is MetricKind.RATIO else "mean"
+
+    @property
+    def is_quantile(self) -> bool:
+        """Whether arms are compared by a quantile of single values, which sums do not tell."""
+        return self.kind is MetricKind.QUANTILE
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `from_dict` takes."""
@@ -121,6 +132,8 @@ class Metric:
             raise MetricError(f"denominator: a {kind.value} metric {'needs' if denominator is None else 'has no'} one")
         _check_numbers(data)
         _check_words(data)
+        if kind is MetricKind.QUANTILE:
+            _check_quantile(data, numerator)
         rest = {k: v for k, v in data.items() if k not in {"key", "name", "kind", "numerator", "denominator"}}
         return cls(
             key=key, name=data.get("name") or key, kind=kind, numerator=numerator, denominator=denominator, **rest
@@ -135,9 +148,14 @@ _BOUNDS = (
     ("cap_percentile", 0.5, 1),
     ("minimum", 1, 1_000_000),
     ("after_hours", 0, 24 * 3650),
+    ("quantile", 0.01, 0.99),
     ("margin", 0, 0.99),
 )
-_CHOICES = (("direction", ("increase", "decrease")), ("format", ("percent", "number", "money", "ms")))
+_CHOICES = (
+    ("direction", ("increase", "decrease")),
+    ("format", ("percent", "number", "money", "ms")),
+    ("of", ("facts", "units")),
+)
 
 
 def _check_numbers(data: Mapping[str, Any]) -> None:
@@ -162,6 +180,19 @@ def _check_words(data: Mapping[str, Any]) -> None:
         text = data.get(name, "")
         if not isinstance(text, str) or len(text) > longest:
             raise MetricError(f"{name}={text!r}: must be a string of at most {longest} characters")
+
+
+def _check_quantile(data: Mapping[str, Any], source: Source) -> None:
+    for name in ("cap", "cap_percentile"):
+        if data.get(name) is not None:
+            raise MetricError(
+                f"{name}={data[name]!r}: a quantile has no cap: it does not depend on how large the largest are"
+            )
+    if source.value in {"count", "fallback"} and data.get("of", "facts") == "facts":
+        raise MetricError(
+            f"numerator.value={source.value!r}: of single facts only amounts have quantiles (value, latency_ms, "
+            "novelty, diversity); with of=units each unit's total has"
+        )
 
 
 _OF_LISTS = ("latency_ms", "fallback", *LIST_QUALITY)
@@ -266,6 +297,17 @@ BUILT_IN: tuple[Metric, ...] = (
         margin=0.1,
         format="ms",
         description="Milliseconds that Reclift took for a list, on average.",
+    ),
+    Metric(
+        "latency_p95",
+        "Latency, 95 %",
+        MetricKind.QUANTILE,
+        Source(IMPRESSION, "latency_ms"),
+        quantile=0.95,
+        direction="decrease",
+        margin=0.1,
+        format="ms",
+        description="Milliseconds within which Reclift made 95 of 100 lists.",
     ),
     Metric(
         "fallback_rate",

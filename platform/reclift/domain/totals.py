@@ -95,6 +95,8 @@ class Total:
     pre_numerator: float = 0.0
     pre_denominator: float = 0.0
     days: tuple[Day, ...] = ()
+    sample: tuple[float, ...] | None = None
+    """The single values of a quantile metric, the smallest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,8 @@ def _total(
             facts = list(_facts(source, earlier, events))
         return after, [fact for fact in facts if before <= fact[0] < exposed]
 
+    if metric.is_quantile and metric.numerator.value == "latency_ms":
+        own, earlier = ([one for one in lists if one.latency_ms is not None] for lists in (own, earlier))
     if metric.numerator.value in LIST_QUALITY:
         own, earlier = (
             [one for one in lists if _quality(one, metric.numerator) is not None] for lists in (own, earlier)
@@ -223,7 +227,8 @@ def _total(
         denominator=_sum(denominators),
         pre_numerator=_sum(pre_numerators),
         pre_denominator=_sum(pre_denominators),
-        days=_days(numerators, denominators),
+        sample=_sample(metric, numerators) if metric.is_quantile else None,
+        days=() if metric.is_quantile else _days(numerators, denominators),
     )
 
 
@@ -276,6 +281,12 @@ def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:
     if len(facts) < minimum:
         return []
     return [(sorted(facts)[minimum - 1][0], 1.0)]
+
+
+def _sample(metric: Metric, facts: Sequence[Fact]) -> tuple[float, ...]:
+    if metric.of == "units":
+        return (_sum(facts),) if facts else ()
+    return tuple(sorted(amount for _, amount in facts))
 
 
 def _sum(facts: Sequence[Fact]) -> float:

@@ -32,8 +32,11 @@ MOST_ATTEMPTS = 3
 STALE_SECONDS = 60
 """A job whose message was sent this long ago and is still queued may have lost it; the sweeper sends it again."""
 
-ASKED_FOR = ("train", "report", "evaluate")
+ASKED_FOR = ("train", "report", "evaluate", "alerts")
 """Tasks that a worker does when asked; others it does by its schedule."""
+
+SCHEDULE = "schedule"
+"""Who asks for what nobody asked for."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -259,7 +262,7 @@ def recorded(
             task=task,
             arguments=dict(arguments or {}),
             state="running",
-            actor="schedule",
+            actor=SCHEDULE,
             queued_at=now(),
             started_at=now(),
             alive_at=now(),

@@ -17,7 +17,7 @@ from reclift.domain.totals import Measured, compute
 from reclift.flows import metrics as metric_flow
 from reclift.flows import placements
 from reclift.flows.clock import DAY_MICROS, rfc3339
-from reclift.flows.errors import NotFound
+from reclift.flows.errors import Invalid, NotFound
 from reclift.flows.report_read import Read
 from reclift.stats import power as sizes
 from reclift.stats.decision import WORTHWHILE_LIFT
@@ -62,6 +62,10 @@ def plan(session: Session, placement: str, metric: str, question: Question) -> d
     known = metric_flow.all_metrics(session)
     if metric not in known:
         raise NotFound("metric", metric)
+    if known[metric].is_quantile:
+        raise Invalid.of(
+            "metric", metric, "is a quantile: its power cannot be planned from sums; take a mean or a ratio"
+        )
     past, arrivals, sums = _history(session, placement, known[metric])
     answer: dict[str, Any] = {
         "placement": placement, "metric": metric, "arms": question.arms, "effect": question.effect,

@@ -167,6 +167,7 @@ def _add(rows: _Rows, unit: str, experiment: str, phase: int, computed: Unit) ->
                 "denominator": total.denominator,
                 "pre_numerator": total.pre_numerator,
                 "pre_denominator": total.pre_denominator,
+                "sample": None if total.sample is None else list(total.sample),
             }
         )
         rows.days += [_day(key, metric, day) for day in total.days]

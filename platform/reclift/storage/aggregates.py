@@ -81,7 +81,7 @@ def cap_value(session: Session, experiment: str, phase: int, metric: Metric, uni
     if metric.cap_percentile is None:
         return metric.cap
     numbers = session.scalars(
-        select(UnitTotal.numerator).where(*_of(experiment, phase, metric.key), UnitTotal.arm != "")
+        select(UnitTotal.numerator).where(*of_metric(experiment, phase, metric.key), UnitTotal.arm != "")
     ).all()
     if not units:
         return metric.cap
@@ -91,9 +91,36 @@ def cap_value(session: Session, experiment: str, phase: int, metric: Metric, uni
     return cap if metric.cap is None else min(cap, metric.cap)
 
 
-def _of(experiment: str, phase: int, metric: str) -> tuple[ColumnElement[bool], ...]:
+def of_metric(experiment: str, phase: int, metric: str) -> tuple[ColumnElement[bool], ...]:
     """Totals of one metric, those of units that met several arms among them (their arm is empty)."""
     return UnitTotal.experiment == experiment, UnitTotal.phase == phase, UnitTotal.metric == metric
+
+
+def with_unit() -> ColumnElement[bool]:
+    """The unit of a total."""
+    return (
+        (ExperimentUnit.experiment == UnitTotal.experiment)
+        & (ExperimentUnit.phase == UnitTotal.phase)
+        & (ExperimentUnit.unit_id == UnitTotal.unit_id)
+    )
+
+
+def products_of(metric: Metric, cap: float | None) -> dict[str, Any]:
+    """Field of `Sums` -> what is added up for it; a metric without a denominator has none of `y` and `v`."""
+
+    def capped(column: Any) -> ColumnElement[float]:
+        value: ColumnElement[float] = column
+        return value if cap is None else case((value > cap, cap), else_=value)
+
+    x, y, u, v = (
+        capped(UnitTotal.numerator), UnitTotal.denominator, capped(UnitTotal.pre_numerator), UnitTotal.pre_denominator
+    )  # fmt: skip
+    products: dict[str, Any] = {"x": x, "xx": x * x, "u": u, "uu": u * u, "xu": x * u}
+    if metric.denominator is not None:
+        products |= {
+            "y": y, "yy": y * y, "xy": x * y, "yu": y * u, "v": v, "vv": v * v, "xv": x * v, "yv": y * v, "uv": u * v,
+        }  # fmt: skip
+    return products
 
 
 def arm_sums(
@@ -111,31 +138,14 @@ def arm_sums(
 
     One scan of the totals' key, which is in the order of arms; only a segment has to look its units up.
     """
-
-    def capped(column: Any) -> ColumnElement[float]:
-        value: ColumnElement[float] = column
-        return value if cap is None else case((value > cap, cap), else_=value)
-
-    x, y, u, v = (
-        capped(UnitTotal.numerator), UnitTotal.denominator, capped(UnitTotal.pre_numerator), UnitTotal.pre_denominator
-    )  # fmt: skip
-    products: dict[str, Any] = {"x": x, "xx": x * x, "u": u, "uu": u * u, "xu": x * u}
-    if metric.denominator is not None:
-        products |= {
-            "y": y, "yy": y * y, "xy": x * y, "yu": y * u, "v": v, "vv": v * v, "xv": x * v, "yv": y * v, "uv": u * v,
-        }  # fmt: skip
+    products = products_of(metric, cap)
     query = (
         select(UnitTotal.arm, *(func.sum(column) for column in products.values()))
-        .where(*_of(experiment, phase, metric.key), *([UnitTotal.unit_id.not_in(without)] if without else []))
+        .where(*of_metric(experiment, phase, metric.key), *([UnitTotal.unit_id.not_in(without)] if without else []))
         .group_by(UnitTotal.arm)
     )
     if segment is not None:
-        query = query.join(
-            ExperimentUnit,
-            (ExperimentUnit.experiment == UnitTotal.experiment)
-            & (ExperimentUnit.phase == UnitTotal.phase)
-            & (ExperimentUnit.unit_id == UnitTotal.unit_id),
-        ).where(*_segment(segment))
+        query = query.join(ExperimentUnit, with_unit()).where(*_segment(segment))
     found = {row[0]: dict(zip(products, map(float, row[1:]), strict=True)) for row in session.execute(query)}
     return {arm: Sums(n=count.units, **({"x": 0.0, "xx": 0.0} | found.get(arm, {}))) for arm, count in units.items()}
 
@@ -171,7 +181,7 @@ def largest_units(session: Session, experiment: str, phase: int, metric: str) ->
     rank = func.row_number().over(partition_by=UnitTotal.arm, order_by=(UnitTotal.numerator.desc(), UnitTotal.unit_id))
     ranked = (
         select(UnitTotal.arm, UnitTotal.unit_id, rank.label("place"))
-        .where(*_of(experiment, phase, metric), UnitTotal.arm != "")
+        .where(*of_metric(experiment, phase, metric), UnitTotal.arm != "")
         .subquery()
     )
     rows = session.execute(select(ranked.c.arm, ranked.c.unit_id).where(ranked.c.place == 1))

@@ -214,3 +214,36 @@ def test_positions_count_each_item_once_a_list() -> None:
         ],
     )
     assert found.positions == {1: (2, 0), 2: (1, 1)}
+
+
+P95 = Metric("p95", "", MetricKind.QUANTILE, Source("impression", "latency_ms"), quantile=0.95)
+ORDERS = Metric("orders", "", MetricKind.QUANTILE, Source("purchase", "value"), window_hours=24.0)
+PER_BUYER = Metric("per_buyer", "", MetricKind.QUANTILE, Source("purchase", "value"), of="units")
+
+
+def test_a_quantile_keeps_the_single_values_that_count() -> None:
+    lists = [shown("r1", latency_ms=9.0), shown("r2", at=T0 + 1, latency_ms=4.0), shown("r3", latency_ms=None)]
+    lists += [shown("r0", at=T0 - 5, latency_ms=70.0), shown("other", "b", latency_ms=80.0)]
+    found = total(P95, [exposed()], lists)
+    assert found == Total(13.0, 0.0, pre_numerator=70.0, sample=(4.0, 9.0))
+    bought = [
+        did("purchase", T0 + at, value=value) for at, value in ((5, 30.0), (6, 10.0), (DAY_MICROS, 99.0), (-1, 7.0))
+    ]
+    assert total(ORDERS, [exposed()], [], *bought) == Total(40.0, 0.0, pre_numerator=7.0, sample=(10.0, 30.0))
+
+
+def test_a_quantile_of_units_is_of_their_totals() -> None:
+    bought = [did("purchase", T0 + 5, value=30.0), did("purchase", T0 + 6, value=-10.0)]
+    found = total(PER_BUYER, [exposed()], [], *bought)
+    assert found is not None
+    assert found.sample == (20.0,)
+    before = total(PER_BUYER, [exposed()], [], did("purchase", T0 - 5, value=1.0))
+    assert before is not None
+    assert before.sample == ()  # it bought nothing since
+    assert total(PER_BUYER, [exposed()]) is None
+
+
+def test_other_metrics_keep_no_single_values() -> None:
+    found = total(REVENUE, [exposed()], [], did("purchase", T0 + 5, value=30.0))
+    assert found is not None
+    assert found.sample is None

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, PrimaryKeyConstraint, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, PrimaryKeyConstraint, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reclift.storage.tables.base import Base
+
+# Not JSON's null: most totals have none.
+_Sample = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class ExperimentUnit(Base):
@@ -31,7 +35,8 @@ class UnitTotal(Base):
     """One metric of one unit: numerator and denominator after exposure, and the same before it (for CUPED).
 
     `arm` is the one that the unit met, empty where it met several and is left out of reports. Units without any row
-    have zero everywhere. Nothing is capped here: caps are applied when arms are summed.
+    have zero everywhere. Nothing is capped here: caps are applied when arms are summed. `sample` has the single values
+    of metrics that are read as quantiles.
 
     The key's index has all that is summed, in the order of arms: an arm's sums are one scan of it.
     """
@@ -46,6 +51,7 @@ class UnitTotal(Base):
     denominator: Mapped[float]
     pre_numerator: Mapped[float] = mapped_column(default=0.0)
     pre_denominator: Mapped[float] = mapped_column(default=0.0)
+    sample: Mapped[list[float] | None] = mapped_column(_Sample)
     __table_args__ = (
         PrimaryKeyConstraint(
             "experiment", "phase", "metric", "arm", "unit_id",

@@ -39,8 +39,10 @@ def test_blocks_stand_in_the_order_of_reading_and_can_be_linked_to(manager):
 
 def test_power_is_planned_and_now(manager, report):
     text = part(text_of(manager), "power")
-    for words in ("The plan asks for a lift of 5.00 % on CTR", "80 % probability at the 95 % level",
-                  "planned for 14 days", "63 % there", "17 3 more than planned", "7.10 %", "5.50 %", "No unit differs from another."):  # fmt: skip
+    for words in (
+        "The plan asks for a lift of 5.00 % on CTR", "80 % probability at the 95 % level", "planned for 14 days",
+        "63 % there", "17 3 more than planned", "7.10 %", "5.50 %", "No unit differs from another.",
+    ):  # fmt: skip
         assert words in text
     report["power"].update(stated=False, planned_days=None)
     text = part(text_of(manager), "power")

@@ -10,18 +10,23 @@ export function drafts(form) {
     form.querySelector("[data-saved]").hidden = false;
     form.querySelector("[data-saved-text]").textContent = text;
   }
+  function store() {
+    clearTimeout(timer);
+    timer = 0;
+    try {
+      localStorage.setItem(storageKey, typedNow());
+      say(`Kept in this browser at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}.`);
+    } catch {
+      say("This browser keeps nothing: do not leave before you create the draft.");
+    }
+  }
+  window.addEventListener("pagehide", () => { if (timer) store(); }); // the last word typed before one leaves
+
   return {
     say,
     keep() {
       clearTimeout(timer);
-      timer = setTimeout(() => {
-        try {
-          localStorage.setItem(storageKey, typedNow());
-          say(`Kept in this browser at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}.`);
-        } catch {
-          say("This browser keeps nothing: do not leave before you create the draft.");
-        }
-      }, 400);
+      timer = setTimeout(store, 400);
     },
     stored() {
       try {
@@ -33,6 +38,7 @@ export function drafts(form) {
     differs: (typed) => JSON.stringify(typed) !== typedNow(),
     forget() {
       clearTimeout(timer);
+      timer = 0;
       try {
         localStorage.removeItem(storageKey);
       } catch {

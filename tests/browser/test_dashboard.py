@@ -25,7 +25,7 @@ def test_an_experiment_from_its_name_to_its_end(look, site):
     page = look()
     page.click("text=New experiment")
     page.fill("#f-name", "Cart: better add-ons!")
-    assert page.input_value("#f-key") == "cart-better-add-ons"
+    expect(page.locator("#f-key")).to_have_value("cart-better-add-ons")
     page.select_option("#f-placement", "cart")
     page.select_option("#f-arms-0-strategy", "popularity")
     page.select_option("#f-arms-1-strategy", "item_cf")

@@ -18,6 +18,7 @@ function start() {
   const plan = livePlan(form);
   const left = new Set(); // steps that were left at least once
   let keyIsOwn = key.readOnly || (key.value !== "" && key.value !== slug(name.value));
+  if (!keyIsOwn && !key.value) key.value = slug(name.value); // typed before this script was there
   form.noValidate = true; // this script says what is wrong, beside the field
   form.querySelector("[data-needs-script]").hidden = false;
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State, StrategyError
 from strategies.neighbours import Pairs, Similarity, Weighting, directions, nearest, nearest_by_product
 from strategies.ratings import rating_matrix
+from strategies.scatter import Neighbours
 from strategies.serving import Catalogue
 
 
@@ -54,8 +55,7 @@ class ItemCF:
         self._state = state
         self._params = params
         self._catalogue = Catalogue(state.arrays["item_ids"])
-        self._neighbours = np.asarray(state.arrays["neighbours"])
-        self._similarities = np.asarray(state.arrays["similarities"])
+        self._near = Neighbours(state.arrays["neighbours"], state.arrays["similarities"])
 
     @classmethod
     def fit(cls, data: Dataset, params: Any, progress: Progress) -> Self:
@@ -75,25 +75,22 @@ class ItemCF:
         places, weights = self._catalogue.profile(query, self._params.history)
         if not len(places):
             return []
-        near = self._neighbours[places]
-        shares = self._similarities[places] * weights[:, None].astype(np.float32)
-        flat = near.ravel()
-        scores = np.bincount(flat, weights=shares.ravel(), minlength=len(self._catalogue))
-        touched = np.flatnonzero(scores > 0)
-        picked = self._catalogue.pick(query, np.asarray(scores[touched], dtype=np.float64), touched)
-        sources = self._sources(picked, places, near, shares)
-        return [Scored(self._catalogue.ids[place], score, None, sources[place]) for place, score in picked]
-
-    def _sources(self, picked: list[tuple[int, float]], places: Any, near: Any, shares: Any) -> dict[int, str]:
-        """For each picked item, the item of the profile that added most to its score, in words."""
-        chosen = np.zeros(len(self._catalogue), dtype=bool)
-        chosen[[place for place, _ in picked]] = True
-        rows, columns = np.nonzero(chosen[near])
-        strength = shares[rows, columns]
-        order = np.argsort(strength, kind="stable")  # the strongest is written last and stays
-        items, sources = near[rows, columns][order].tolist(), places[rows[order]].tolist()
-        ids = self._catalogue.ids
-        return {item: f"chosen together with {ids[source]}" for item, source in zip(items, sources, strict=True)}
+        near, ids = self._near, self._catalogue.ids
+        sums = near.borrow()
+        near.add_up(places, weights, sums)
+        if query.candidates is not None:
+            picked = [pair for pair in self._catalogue.pick(query, sums[: len(ids)]) if pair[1] > 0]
+            found, scores = [place for place, _ in picked], [score for _, score in picked]
+        else:
+            sums[self._catalogue.barred(query)] = 0
+            found, scores = near.best(sums, query.k)
+        near.give_back(sums)
+        if not found:
+            return []
+        return [
+            Scored(ids[place], score, None, f"chosen together with {ids[source]}")
+            for place, score, source in zip(found, scores, near.sources(found, places, weights), strict=True)
+        ]
 
     def state(self) -> State:
         """Item ids, and each item's neighbours with their similarities."""

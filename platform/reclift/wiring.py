@@ -28,6 +28,7 @@ from reclift.storage.database import Database
 from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
+from reclift.storage.news import Follower, news_of
 from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.redis_stream import RedisStreamSink, quick_client
@@ -39,6 +40,8 @@ from reclift.strategy import Registry
 log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 2.0
+_NEWS_PER_POLL = 4
+"""Histories are trusted while the news are younger than one poll of the configuration: a late one must not matter."""
 
 
 class CeleryQueue:
@@ -108,6 +111,7 @@ class Runtime:
     recommender: Recommender
     ingest: Ingest
     guard: Guard
+    follower: Follower
     channels: tuple[Channel, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -119,8 +123,9 @@ class Runtime:
         return revisions
 
     def start(self) -> None:
-        """Watch the configuration and drain the spool, in threads."""
+        """Watch the configuration, follow who has new events, and drain the spool, in threads."""
         self.live.start()
+        self.follower.start()
         thread = threading.Thread(target=self._drain, name="reclift-drain", daemon=True)
         thread.start()
         self._threads.append(thread)
@@ -158,6 +163,7 @@ class Runtime:
         """End the threads and let connections go."""
         self._stop.set()
         self.live.stop()
+        self.follower.stop()
         for thread in self._threads:
             thread.join(timeout=5)
         self.guard.close()
@@ -196,7 +202,14 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         registry=registry,
         artifacts=artifacts,
         queue=queue or CeleryQueue(build_celery(settings)),
-        live=Live(database, registry, artifacts, poll_seconds=settings.plan_poll_seconds, pseudonyms=pseudonyms),
+        live=Live(
+            database,
+            registry,
+            artifacts,
+            poll_seconds=settings.plan_poll_seconds,
+            pseudonyms=pseudonyms,
+            persons_changed=histories.distrust,
+        ),
         pseudonyms=pseudonyms,
         event_log=event_log,
         spool=spool,
@@ -209,6 +222,12 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         recommender=Recommender(histories, sticky, event_log, guard, shown),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
+        follower=Follower(
+            news_of(database),
+            histories.changed,
+            histories.distrust,
+            seconds=settings.plan_poll_seconds / _NEWS_PER_POLL,
+        ),
         channels=channels(settings),
     )
 

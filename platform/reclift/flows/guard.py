@@ -8,8 +8,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as Late
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -40,6 +38,12 @@ def checked(answer: Iterable[Any]) -> list[Scored]:
     """A strategy's answer as a list of sound items; `TypeError` or `ValueError` names what is wrong with it."""
     items = []
     for place, given in enumerate(islice(answer, MOST_ITEMS)):
+        if type(given) is Scored:
+            item_id, score, propensity, _ = given
+            # What nearly all are, at once: x - x is 0 for every finite x, and for no other.
+            if type(item_id) is str and type(score) is float and score - score == 0 and propensity is None:
+                items.append(given)
+                continue
         scored = Scored(*given)
         if not isinstance(scored.item_id, str):
             raise TypeError(f"item {place}: item_id={scored.item_id!r} is no string")
@@ -49,6 +53,23 @@ def checked(answer: Iterable[Any]) -> list[Scored]:
                 raise ValueError(f"item {place} ({scored.item_id}): {name}={number!r} is not finite")
         items.append(scored)
     return items
+
+
+class _Call:
+    """One question on its way: to a thread of the lane, and back through a lock that opens when the answer is there."""
+
+    __slots__ = ("answer", "begun", "dropped", "error", "gate", "late", "model", "query")
+
+    def __init__(self, model: Strategy, query: Query) -> None:
+        self.model = model
+        self.query = query
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.answer: list[Scored] | None = None
+        self.error: BaseException | None = None
+        self.begun = False
+        self.dropped = False
+        self.late = False
 
 
 class _Lane:
@@ -62,50 +83,53 @@ class _Lane:
         self._threads = 0
         self._idle = 0
         self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[tuple[Future[list[Scored]], Strategy, Query] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self.stuck = 0
         self.rest_until = 0.0
 
-    def submit(self, model: Strategy, query: Query) -> Future[list[Scored]]:
-        future: Future[list[Scored]] = Future()
+    def submit(self, call: _Call) -> None:
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
             elif self._threads < self._most:
                 self._threads += 1
                 threading.Thread(target=self._run, name=f"strategy-{self._name}", daemon=True).start()
-        self._work.put((future, model, query))
-        return future
+        self._work.put(call)
 
     def _run(self) -> None:
-        while (job := self._work.get()) is not None:
-            future, model, query = job
-            if future.set_running_or_notify_cancel():
+        while (call := self._work.get()) is not None:
+            with self._lock:
+                call.begun = True
+                dropped = call.dropped
+            if not dropped:
                 try:
-                    future.set_result(checked(model.recommend(query)))
+                    call.answer = checked(call.model.recommend(call.query))
                 except BaseException as error:  # noqa: BLE001 (handed to whoever waits; this thread goes on)
-                    future.set_exception(error)
-            del job, future, model, query
+                    call.error = error
             with self._lock:
                 self._idle += 1
+                if call.late:
+                    self.stuck -= 1
+                call.gate.release()
+            del call
 
-    def note_late(self, future: Future[list[Scored]]) -> None:
-        if future.cancel():
-            return  # it never began: all threads were busy
+    def note_late(self, call: _Call) -> bool:
+        """False: it is no longer late, its answer came this very moment."""
         with self._lock:
+            if not call.gate.locked():
+                return False
+            if not call.begun:
+                call.dropped = True  # all threads were busy
+                return True
+            call.late = True
             self.stuck += 1
             if self.stuck >= MOST_STUCK:
                 self.rest_until = time.monotonic() + REST_SECONDS
-
-        def back(_future: Future[list[Scored]]) -> None:
-            with self._lock:
-                self.stuck -= 1
-
-        future.add_done_callback(back)
+            return True
 
     @property
     def resting(self) -> bool:
-        return self.stuck >= MOST_STUCK or self.rest_until > time.monotonic()
+        return self.stuck >= MOST_STUCK or (self.rest_until > 0 and self.rest_until > time.monotonic())
 
     def close(self) -> None:
         for _ in range(self._most):
@@ -135,22 +159,16 @@ class Guard:
         lane = self._lanes.get(name) or self._open(name)
         if lane.resting:
             return Asked((), "timeout")
-        future = lane.submit(model, query)
-        try:
-            return Asked(future.result(self._timeout))
-        except Late:
-            if future.done() and not future.cancelled():
-                # It came this very moment, or it raised a timeout of its own.
-                return Asked((), "error") if future.exception() else Asked(future.result())
+        call = _Call(model, query)
+        lane.submit(call)
+        if not call.gate.acquire(timeout=self._timeout) and lane.note_late(call):
             log.warning("strategy_late", strategy=name, seconds=self._timeout)
-            lane.note_late(future)
             return Asked((), "timeout")
-        except BaseException as error:
-            if not future.done() or future.exception() is not error:
-                raise  # this thread's own, not the strategy's
+        if call.error is not None or call.answer is None:
             # Foreign code: whatever it raises, the fallback fills the list, and the log has the trace.
-            log.exception("strategy_failed", strategy=name)
+            log.error("strategy_failed", strategy=name, exc_info=call.error)
             return Asked((), "error")
+        return Asked(call.answer)
 
     def _open(self, name: str) -> _Lane:
         with self._lock:

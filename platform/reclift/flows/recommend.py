@@ -26,7 +26,7 @@ from reclift.storage.eventlog import EventLog
 from reclift.storage.histories import Histories
 from reclift.storage.shown import ShownLately
 from reclift.storage.sticky import Sticky
-from reclift.strategy import Query, Signal
+from reclift.strategy import Query, Scored, Signal
 
 log = structlog.get_logger(__name__)
 
@@ -179,7 +179,8 @@ class Recommender:
         reason = filler = None
         for banned in bans:
             lists.bar(banned)
-            query = replace(query, exclude=banned)
+            if banned is not query.exclude:
+                query = replace(query, exclude=banned)
             if reason in {None, "too_few"}:
                 reason = self._take(lists, served, query, arm, items)
                 if reason is None and not lists.missing:
@@ -200,14 +201,19 @@ class Recommender:
         asked = self._guard.ask(served, query)
         if asked.failure is not None:
             return asked.failure
+        if served.diversity is None:
+            lists.take(asked.items, served.strategy, arm)
+            if lists.missing and len(asked.items) >= query.k:
+                lists.take(self._many_more(served, query), served.strategy, arm)
+            return None
         found = lists.allowed(asked.items)
         if len(found) < lists.missing and len(asked.items) >= query.k:
-            more = self._guard.ask(served, replace(query, k=max(query.k * 10, 500)))
-            found = lists.allowed([*asked.items, *more.items])
-        if served.diversity is not None:
-            found = diversified(served.diversity, found, lists.missing, items)
-        lists.take(found, served.strategy, arm)
+            found = lists.allowed([*asked.items, *self._many_more(served, query)])
+        lists.take(diversified(served.diversity, found, lists.missing, items), served.strategy, arm)
         return None
+
+    def _many_more(self, served: Served, query: Query) -> Sequence[Scored]:
+        return self._guard.ask(served, replace(query, k=max(query.k * 10, 500))).items
 
     def _keep(
         self,
@@ -238,7 +244,7 @@ class Recommender:
             "model": served.label,
             "fallback": fallback,
             "latency_ms": round(latency_ms, 3),
-            "items": [{key: row[key] for key in row if key != "reason"} for row in rows],
+            "items": [_logged(row) if "reason" in row else row for row in rows],
         }
         facts = Facts(impressions=[impression])
         if counted is not None:
@@ -252,6 +258,11 @@ class Recommender:
         if serving.sticky:
             self._sticky.note(facts.exposures, serving.sticky)
         self._shown.note(wish.unit, wish.placement, recommendation_id, at, tuple(row["item_id"] for row in rows))
+
+
+def _logged(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A place of the list as it is kept: reasons are words for people."""
+    return {key: value for key, value in row.items() if key != "reason"}
 
 
 def _seen(rule: str, history: Sequence[Signal]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,8 +48,10 @@ class Live:
         *,
         poll_seconds: float,
         pseudonyms: Pseudonyms | None = None,
+        persons_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing is loaded before `refresh` or `start`."""
+        """Nothing is loaded before `refresh` or `start`. `persons_changed` is told when ids or events change hands."""
+        self._persons_changed = persons_changed
         self._pseudonyms = pseudonyms or Pseudonyms()
         self._database = database
         self._registry = registry
@@ -101,11 +103,14 @@ class Live:
                         aliases_version=before.aliases_version,
                     )
             serving = self._with_items(session, serving, before, catalogue_version)
-            if serving.aliases_version != aliases_version:
+            other_persons = serving.aliases_version != aliases_version
+            if other_persons:
                 serving = self._with_aliases(session, serving, aliases_version)
             self._serving = serving
             self._confirmed = time.monotonic()
-            return serving is not before
+        if other_persons:
+            self._persons_changed()
+        return serving is not before
 
     @staticmethod
     def _with_items(session: Session, serving: Serving, before: Serving | None, version: int) -> Serving:

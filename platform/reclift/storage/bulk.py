@@ -46,7 +46,7 @@ def add_new(
     # Sorted here, as plain INSERTs are: the database's own order of texts may be another.
     ordered = sorted(rows, key=itemgetter(*keys))
     values = [[make(row[name]) for name, make in zip(names, makers, strict=True)] for row in ordered]
-    with _cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         if connection.dialect.name == "sqlite":
             marks = ", ".join("?" * len(names))
             insert = f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) {conflict}"  # noqa: S608 (names of our own tables and columns)
@@ -80,7 +80,7 @@ def _unknown(cursor: Any, table: str, key: str, keys: Sequence[str]) -> set[str]
 
 def add_column(connection: Connection, table: Table, name: str, values: Sequence[str]) -> None:
     """Append rows of one column, the others having their defaults."""
-    with _cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         if connection.dialect.name == "sqlite":
             cursor.executemany(f"INSERT INTO {table.name} ({name}) VALUES (?)", [(value,) for value in values])  # noqa: S608 (likewise)
             return
@@ -90,7 +90,7 @@ def add_column(connection: Connection, table: Table, name: str, values: Sequence
 
 
 @contextmanager
-def _cursor(connection: Connection) -> Iterator[Any]:
+def driver_cursor(connection: Connection) -> Iterator[Any]:
     """The driver's own cursor inside SQLAlchemy's transaction, with errors in SQLAlchemy's words."""
     driver: Any = connection.connection.driver_connection
     base: Any = connection.dialect.loaded_dbapi.Error

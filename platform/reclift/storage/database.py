@@ -58,7 +58,8 @@ class Database:
             event.listen(self.engine, "begin", _begin_sqlite)
         one_moment = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._read = sessionmaker(self.engine.execution_options(**one_moment), expire_on_commit=False)
-        self._write = sessionmaker(self.engine.execution_options(**{_WRITE: True}), expire_on_commit=False)
+        self._writer = self.engine.execution_options(**{_WRITE: True})
+        self._write = sessionmaker(self._writer, expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -75,13 +76,13 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A bare connection in a writing transaction, for bulk work."""
-        with self.engine.execution_options(**{_WRITE: True}).begin() as connection:
+        with self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def connection_outside_transaction(self) -> Iterator[Connection]:
         """A bare connection for writing whose transaction the caller begins."""
-        with self.engine.execution_options(**{_WRITE: True}).connect() as connection:
+        with self._writer.connect() as connection:
             yield connection
 
     def dispose(self) -> None:

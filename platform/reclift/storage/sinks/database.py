@@ -9,6 +9,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reclift.domain.events import Facts
+from reclift.storage import quick_sqlite
+from reclift.storage.bulk import driver_cursor
 from reclift.storage.database import Database
 from reclift.storage.eventlog import GroupCommit, Poison, SinkUnavailable
 from reclift.storage.facts import Receipt, write_batches, write_facts
@@ -41,7 +43,13 @@ class DatabaseSink:
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
         try:
             with self._database.connection() as connection:
-                resolve(connection, batches)
+                if not self._database.is_sqlite:
+                    resolve(connection, batches)
+                    return list(write_batches(connection, batches))
+                with driver_cursor(connection) as cursor:
+                    quick_sqlite.resolve(cursor, batches)
+                    if quick_sqlite.write(cursor, batches):
+                        return [Receipt(len(facts), 0) for facts in batches]
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):

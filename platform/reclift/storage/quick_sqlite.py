@@ -1,0 +1,108 @@
+"""The short way into SQLite's tables for batches of threads that wait: few statements, each of many rows.
+
+Every statement gives the interpreter's lock away and has to wait for it afterwards, behind all threads that compute
+meanwhile. So what counts is how often that happens, more than what SQLite does: rows go in by the dozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import itemgetter
+from typing import Any
+
+import orjson
+from sqlalchemy import JSON, Table
+
+from reclift.domain.events import Facts
+from reclift.storage.tables import EventRow, ExposureRow, ImpressionRow
+
+_SIZES = (64, 16, 4, 1)
+"""Rows of one statement: few different statements, so that they stay prepared."""
+
+_EVENTS: Any = EventRow.__table__
+_IMPRESSIONS: Any = ImpressionRow.__table__
+_EXPOSURES: Any = ExposureRow.__table__
+_KEY = "experiment, phase, unit_id, arm"
+_ALIASES = "SELECT alias, unit_id FROM aliases WHERE alias IN (SELECT value FROM json_each(?))"
+
+
+def resolve(cursor: Any, batches: Sequence[Facts]) -> None:
+    """As `persons.resolve`: the canonical id in place of each alias, in the rows themselves."""
+    rows = [row for facts in batches for rows in (facts.events, facts.impressions, facts.exposures) for row in rows]
+    units = {row["unit_id"] for row in rows}
+    persons = dict(cursor.execute(_ALIASES, (orjson.dumps(list(units)).decode(),)).fetchall())
+    if persons:
+        for row in rows:
+            unit = row["unit_id"]
+            if unit in persons:
+                row["unit_id"] = persons[unit]
+
+
+def write(cursor: Any, batches: Sequence[Facts]) -> bool:
+    """Write batches whose keys are all new, in the caller's transaction, with their units marked dirty.
+
+    False when a key was there already, or twice: then nothing is written, and the caller finds out whose it was.
+    """
+    cursor.execute("SAVEPOINT quick")
+    new = _add_new(cursor, _EVENTS, [row for facts in batches for row in facts.events])
+    new = new and _add_new(cursor, _IMPRESSIONS, [row for facts in batches for row in facts.impressions])
+    if not new:
+        cursor.execute("ROLLBACK TO quick")
+    else:
+        exposures = [row for facts in batches for row in facts.exposures]
+        # The earliest wins, in whatever order they arrive, also within one statement; ties keep what is there.
+        changed = ", ".join(f"{name} = excluded.{name}" for name in ("at", "source", "attributes"))
+        conflict = f"ON CONFLICT ({_KEY}) DO UPDATE SET {changed} WHERE exposures.at > excluded.at"
+        _insert(cursor, _EXPOSURES, exposures, conflict)
+        units = {
+            row["unit_id"]
+            for facts in batches
+            for rows in (facts.events, facts.impressions, facts.exposures)
+            for row in rows
+        }
+        _insert_values(cursor, "dirty_units", ("unit_id",), [(unit,) for unit in sorted(units)], "")
+    cursor.execute("RELEASE quick")
+    return new
+
+
+def _add_new(cursor: Any, table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
+    return _insert(cursor, table, rows, "ON CONFLICT DO NOTHING") == len(rows)
+
+
+def _insert(cursor: Any, table: Table, rows: Sequence[Mapping[str, Any]], conflict: str) -> int:
+    """How many rows were inserted or changed."""
+    if not rows:
+        return 0
+    names, pick, json_places = _columns(table)
+    values = []
+    for row in rows:
+        value = list(pick(row))
+        for place in json_places:
+            value[place] = orjson.dumps(value[place]).decode()
+        values.append(value)
+    return _insert_values(cursor, table.name, names, values, conflict)
+
+
+def _insert_values(cursor: Any, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]], conflict: str) -> int:
+    done = changed = 0
+    for size in _SIZES:
+        while len(rows) - done >= size:
+            flat = [value for row in rows[done : done + size] for value in row]
+            cursor.execute(_statement(table, tuple(names), size, conflict), flat)
+            changed += cursor.rowcount
+            done += size
+    return changed
+
+
+@cache
+def _statement(table: str, names: tuple[str, ...], rows: int, conflict: str) -> str:
+    marks = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([marks] * rows)} {conflict}"  # noqa: S608 (names of our own tables and columns)
+
+
+@cache
+def _columns(table: Table) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[int, ...]]:
+    names = tuple(column.name for column in table.columns)
+    json_places = tuple(place for place, column in enumerate(table.columns) if isinstance(column.type, JSON))
+    return names, itemgetter(*names), json_places

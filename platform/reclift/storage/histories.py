@@ -137,9 +137,10 @@ class Histories:
                     # Nothing is known, and so it is read when it is asked for; this must not be missing then.
                     entry = _Entry((), float("-inf"))
                 if signal not in entry.signals:
-                    own = (*(one for one in entry.own if now - one[1] < UNSETTLED_SECONDS), (signal, now))
+                    own = [*(one for one in entry.own if now - one[1] < UNSETTLED_SECONDS), (signal, now)]
+                    own.sort(key=lambda one: one[0].at)
                     signals = self._newest((*entry.signals, signal))
-                    self._entries[unit] = _Entry(signals, entry.loaded, own[-self._length :])
+                    self._entries[unit] = _Entry(signals, entry.loaded, tuple(own[-self._length :]))
                     while len(self._entries) > self._capacity:
                         self._entries.popitem(last=False)
 

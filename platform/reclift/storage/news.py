@@ -134,8 +134,8 @@ class PostgresNews:
     def _heard(self) -> set[str] | None:
         if self._connection is None:
             pooled = self._database.engine.raw_connection()
-            pooled.detach()
             self._connection = pooled.driver_connection
+            pooled.detach()
             self._connection.autocommit = True
             # A notification is a commit, but nothing of it needs to survive.
             self._connection.execute("SET synchronous_commit TO off")

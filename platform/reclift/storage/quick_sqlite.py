@@ -17,8 +17,8 @@ from sqlalchemy import JSON, Table
 from reclift.domain.events import Facts
 from reclift.storage.tables import EventRow, ExposureRow, ImpressionRow
 
-_SIZES = (64, 16, 4, 1)
-"""Rows of one statement: few different statements, so that they stay prepared."""
+_MOST_ROWS = 64
+"""Rows of one statement. The driver keeps that many prepared for each table: see `database.py`."""
 
 _EVENTS: Any = EventRow.__table__
 _IMPRESSIONS: Any = ImpressionRow.__table__
@@ -29,7 +29,7 @@ _ALIASES = "SELECT alias, unit_id FROM aliases WHERE alias IN (SELECT value FROM
 
 def resolve(cursor: Any, batches: Sequence[Facts]) -> None:
     """As `persons.resolve`: the canonical id in place of each alias, in the rows themselves."""
-    rows = [row for facts in batches for rows in (facts.events, facts.impressions, facts.exposures) for row in rows]
+    rows = _all_rows(batches)
     units = {row["unit_id"] for row in rows}
     persons = dict(cursor.execute(_ALIASES, (orjson.dumps(list(units)).decode(),)).fetchall())
     if persons:
@@ -42,28 +42,28 @@ def resolve(cursor: Any, batches: Sequence[Facts]) -> None:
 def write(cursor: Any, batches: Sequence[Facts]) -> bool:
     """Write batches whose keys are all new, in the caller's transaction, with their units marked dirty.
 
-    False when a key was there already, or twice: then nothing is written, and the caller finds out whose it was.
+    False when a key was there already, or twice: then the caller rolls back, and finds out whose it was.
     """
-    cursor.execute("SAVEPOINT quick")
-    new = _add_new(cursor, _EVENTS, [row for facts in batches for row in facts.events])
-    new = new and _add_new(cursor, _IMPRESSIONS, [row for facts in batches for row in facts.impressions])
-    if not new:
-        cursor.execute("ROLLBACK TO quick")
-    else:
-        exposures = [row for facts in batches for row in facts.exposures]
-        # The earliest wins, in whatever order they arrive, also within one statement; ties keep what is there.
-        changed = ", ".join(f"{name} = excluded.{name}" for name in ("at", "source", "attributes"))
-        conflict = f"ON CONFLICT ({_KEY}) DO UPDATE SET {changed} WHERE exposures.at > excluded.at"
-        _insert(cursor, _EXPOSURES, exposures, conflict)
-        units = {
-            row["unit_id"]
-            for facts in batches
-            for rows in (facts.events, facts.impressions, facts.exposures)
-            for row in rows
-        }
-        _insert_values(cursor, "dirty_units", ("unit_id",), [(unit,) for unit in sorted(units)], "")
-    cursor.execute("RELEASE quick")
-    return new
+    if not _add_new(cursor, _EVENTS, [row for facts in batches for row in facts.events]):
+        return False
+    if not _add_new(cursor, _IMPRESSIONS, [row for facts in batches for row in facts.impressions]):
+        return False
+    # The earliest wins, in whatever order they arrive, also within one statement; ties keep what is there.
+    changed = ", ".join(f"{name} = excluded.{name}" for name in ("at", "source", "attributes"))
+    conflict = f"ON CONFLICT ({_KEY}) DO UPDATE SET {changed} WHERE exposures.at > excluded.at"
+    _insert(cursor, _EXPOSURES, [row for facts in batches for row in facts.exposures], conflict)
+    units = {
+        row["unit_id"]
+        for facts in batches
+        for rows in (facts.events, facts.impressions, facts.exposures)
+        for row in rows
+    }
+    _insert_values(cursor, "dirty_units", ("unit_id",), [(unit,) for unit in sorted(units)], "")
+    return True
+
+
+def _all_rows(batches: Sequence[Facts]) -> list[dict[str, Any]]:
+    return [row for facts in batches for rows in (facts.events, facts.impressions, facts.exposures) for row in rows]
 
 
 def _add_new(cursor: Any, table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -84,14 +84,14 @@ def _insert(cursor: Any, table: Table, rows: Sequence[Mapping[str, Any]], confli
     return _insert_values(cursor, table.name, names, values, conflict)
 
 
-def _insert_values(cursor: Any, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]], conflict: str) -> int:
-    done = changed = 0
-    for size in _SIZES:
-        while len(rows) - done >= size:
-            flat = [value for row in rows[done : done + size] for value in row]
-            cursor.execute(_statement(table, tuple(names), size, conflict), flat)
-            changed += cursor.rowcount
-            done += size
+def _insert_values(
+    cursor: Any, table: str, names: tuple[str, ...], rows: Sequence[Sequence[Any]], conflict: str
+) -> int:
+    changed = 0
+    for start in range(0, len(rows), _MOST_ROWS):
+        part = rows[start : start + _MOST_ROWS]
+        cursor.execute(_statement(table, names, len(part), conflict), [value for row in part for value in row])
+        changed += cursor.rowcount
     return changed
 
 

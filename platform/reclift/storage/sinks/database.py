@@ -50,6 +50,9 @@ class DatabaseSink:
                     quick_sqlite.resolve(cursor, batches)
                     if quick_sqlite.write(cursor, batches):
                         return [Receipt(len(facts), 0) for facts in batches]
+                connection.exec_driver_sql("ROLLBACK")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                resolve(connection, batches)
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):

@@ -21,9 +21,10 @@ import numpy as np
 from scipy import special
 
 from reclift.stats import binary
-from reclift.stats.comparison import compare, estimate
+from reclift.stats.comparison import compare
 from reclift.stats.cuped import cuped
 from reclift.stats.estimate import two_sided_p
+from reclift.stats.estimators import estimate
 from reclift.stats.group_sequential import looks
 from reclift.stats.power import Baseline, Design, achieved_power, baseline, required_units
 from reclift.stats.readings import plain_effect

@@ -1,9 +1,10 @@
 """A report's sums from unit totals, beside DuckDB doing the same sums on the same rows.
 
-    python -m bench.report_speed [--metrics 100] [--arms 5] [--units 1000000] [--density 0.05]
+    python -m bench.report_speed [--metrics 100] [--arms 5] [--units 1000000] [--density 0.05] [--postgresql]
 
 `density`: the share of units that have a row of a metric; the others did nothing, have no row and count as zeros, as in
-the platform. 1.0 is the worst case and needs about 100 bytes a row on disk. Fails when the numbers differ.
+the platform. 1.0 is the worst case and needs about 100 bytes a row on disk. `--postgresql` starts a server of its own
+instead of SQLite. Fails when the numbers differ.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import argparse
 import sqlite3
 import tempfile
 import time
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,6 +27,8 @@ from reclift.stats.comparison import compare
 from reclift.storage.aggregates import arm_counts, arm_sums
 from reclift.storage.database import Database
 from reclift.storage.migrate import migrate
+from reclift.storage.tables import Base
+from tests.services import PostgresServer
 
 SUMS = {
     "x": "x", "xx": "x * x", "y": "y", "yy": "y * y", "xy": "x * y", "u": "u", "uu": "u * u", "xu": "x * u",
@@ -30,34 +36,48 @@ SUMS = {
 }  # fmt: skip
 
 
-def write(path: Path, units: int, arms: int, metrics: int, density: float) -> dict[str, pa.Table]:
+def write(database: Database, units: int, arms: int, metrics: int, density: float) -> dict[str, pa.Table]:
     """Fill the platform's tables; returns the same rows for DuckDB."""
     random = np.random.default_rng(1)
     arm_of = random.integers(0, arms, units)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.executemany(
-        "INSERT INTO experiment_units VALUES ('e', 1, ?, ?, 0, 0, 1, 1, '{}')",
-        ((f"u{unit:07}", f"arm-{arm_of[unit]}") for unit in range(units)),
-    )
+    people = ((f"u{unit:07}", f"arm-{arm_of[unit]}") for unit in range(units))
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("metric", "unit", "x", "y", "u", "v")}
-    for metric in range(metrics):
-        who = np.flatnonzero(random.random(units) < density)
-        x, y, u, v = random.gamma(2.0, 3.0, (4, len(who)))
-        connection.executemany(
-            f"INSERT INTO unit_totals VALUES ('e', 1, 'm{metric}', ?, ?, ?, ?, ?)",
-            zip((f"u{unit:07}" for unit in who), x.tolist(), y.tolist(), u.tolist(), v.tolist(), strict=True),
-        )
-        for name, values in (("metric", np.full(len(who), metric)), ("unit", who), ("x", x), ("y", y), ("u", u),
-                             ("v", v)):  # fmt: skip
-            columns[name].append(values)
-    connection.commit()
-    connection.execute("ANALYZE")
-    connection.close()
+    with database.connection_outside_transaction() as connection:
+        driver = connection.connection.driver_connection
+        if database.is_sqlite:
+            driver.execute("PRAGMA synchronous = OFF")
+        with connection.begin():
+            _fill(driver, "experiment_units", (("e", 1, *who, 0, 0, 1, 1, "{}") for who in people), 9)
+            for metric in range(metrics):
+                who = np.flatnonzero(random.random(units) < density)
+                x, y, u, v = random.gamma(2.0, 3.0, (4, len(who)))
+                numbers = (x.tolist(), y.tolist(), u.tolist(), v.tolist())
+                # by position, so in the order of the model's columns
+                keys = (("e", 1, f"m{metric}", f"arm-{arm_of[unit]}", f"u{unit:07}") for unit in who)
+                rows = ((*key, *four) for key, four in zip(keys, zip(*numbers, strict=True), strict=True))
+                _fill(driver, "unit_totals", rows, 9)
+                for name, values in (("metric", np.full(len(who), metric)), ("unit", who), ("x", x), ("y", y),
+                                     ("u", u), ("v", v)):  # fmt: skip
+                    columns[name].append(values)
+    with database.connection_outside_transaction() as connection:
+        if database.is_sqlite:
+            connection.exec_driver_sql("ANALYZE")
+        else:  # what autovacuum does by itself
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE unit_totals")
     return {
         "units": pa.table({"unit": np.arange(units), "arm": arm_of}),
         "totals": pa.table({name: np.concatenate(parts) for name, parts in columns.items()}),
     }
+
+
+def _fill(driver: Any, table: str, rows: Iterable[tuple[Any, ...]], width: int) -> None:
+    names = ", ".join(column.name for column in list(Base.metadata.tables[table].columns)[:width])
+    if isinstance(driver, sqlite3.Connection):
+        driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * width)})", rows)
+        return
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def by_platform(database: Database, metrics: int, arms: int) -> tuple[list, float, float]:
@@ -96,24 +116,31 @@ def main() -> None:
     parser.add_argument("--arms", type=int, default=5)
     parser.add_argument("--units", type=int, default=1_000_000)
     parser.add_argument("--density", type=float, default=0.05)
+    parser.add_argument("--postgresql", action="store_true")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "reclift.db"
-        database = Database(f"sqlite:///{path}")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if asked.postgresql:
+            server = PostgresServer()
+            server.start()
+            stack.callback(server.close)
+            database = Database(server.create_database("bench"))
+        else:
+            database = Database(f"sqlite:///{folder / 'reclift.db'}")
+        stack.callback(database.dispose)
         migrate(database)
-        database.dispose()
         began = time.perf_counter()
-        tables = write(path, asked.units, asked.arms, asked.metrics, asked.density)
+        tables = write(database, asked.units, asked.arms, asked.metrics, asked.density)
         rows, seconds = tables["totals"].num_rows, time.perf_counter() - began
         print(f"{asked.metrics} metrics x {asked.arms} arms x {asked.units:,} units: {rows:,} rows ({seconds:.0f} s)")
         sums, summing, comparing = by_platform(database, asked.metrics, asked.arms)
-        database.dispose()
-        reference, duck = by_duckdb(tables, Path(folder) / "reference.duckdb")
+        reference, duck = by_duckdb(tables, folder / "reference.duckdb")
     for (metric, arm), values in reference.items():
         ours = sums[metric][f"arm-{arm}"]
         if not np.allclose([getattr(ours, name) for name in SUMS], values, rtol=1e-9):
             raise SystemExit(f"metric {metric}, arm {arm}: sums differ from DuckDB's")
-    print(f"sums from SQLite           {summing:8.2f} s   {summing / duck:6.1f} x DuckDB")
+    which = "PostgreSQL" if asked.postgresql else "SQLite"
+    print(f"sums from {which:<16} {summing:8.2f} s   {summing / duck:6.1f} x DuckDB")
     print(f"the same sums by DuckDB    {duck:8.2f} s   (all metrics in one query, columns in memory or its own file)")
     print(f"{asked.metrics * (asked.arms - 1)} comparisons with CUPED {comparing:8.2f} s")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from reclift.stats.comparison import estimate
 from reclift.stats.estimate import two_sided_p
+from reclift.stats.estimators import estimate
 from reclift.stats.readings import plain_effect
 from reclift.stats.sequential import always_valid_p, mixture_p
 from reclift.stats.sums import Sums

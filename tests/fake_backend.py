@@ -12,7 +12,9 @@ from reclift.domain.experiment import Status, TransitionError, transition
 from reclift.web.pages.backend import JSON, Invalid, NotFound, Page, Person, Problem, Refused
 from tests import fake_shop
 from tests.fake_experiments import samples
-from tests.fake_reports import METRICS, NOW
+from tests.fake_operations import FakeOperations, sample_letters
+from tests.fake_plan import FakePlanning
+from tests.fake_reports import NOW
 from tests.fake_traffic import FakeTraffic, sample_groups
 
 PASSWORD = "a long pass phrase"
@@ -20,13 +22,14 @@ MANAGER = Person("1", "mia@shop.example", "manager", "Mia Manager")
 VIEWER = Person("2", "vic@shop.example", "viewer", "Vic Viewer")
 
 
-class FakePages(FakeTraffic):
+class FakePages(FakePlanning, FakeOperations, FakeTraffic):
     """Implements `reclift.web.pages.backend.Pages`."""
 
     def __init__(self, empty: bool = False) -> None:
         self.store = {} if empty else samples()
         self.shop = fake_shop.shop(empty)
         self.saved = {} if empty else sample_groups()
+        self.made, self.letters = {}, [] if empty else sample_letters()
         self._people = {person.id: person for person in (MANAGER, VIEWER)}
         self.calls: list[tuple[Any, ...]] = []
 
@@ -175,26 +178,10 @@ class FakePages(FakeTraffic):
         self.calls.append(("save_placement", key, dict(payload), actor.email))
         return placement
 
-    def metrics(self) -> list[JSON]:
-        return list(METRICS.values())
-
     def items(self, query: str, page: int) -> Page:
         rows = [
             i for i in self.shop["items"] if query.lower() in f"{i['item_id']} {i['title']} {i['category']}".lower()
         ]
-        return self._page(rows, page)
-
-    def events(self, page: int, kind: str | None = None) -> Page:
-        return self._page([e for e in self.shop["events"] if kind in {None, e["type"]}], page)
-
-    def event_types(self) -> list[str]:
-        return sorted({e["type"] for e in self.shop["events"]})
-
-    def job_tasks(self) -> list[str]:
-        return sorted({j["task"] for j in self.shop["jobs"]})
-
-    def jobs(self, page: int, task: str | None = None) -> Page:
-        rows = [j for j in self.shop["jobs"] if (j["task"] == task if task else j["task"] != "rollup" or j["error"])]
         return self._page(rows, page)
 
     def _page(self, rows: list[JSON], page: int, size: int = 25) -> Page:

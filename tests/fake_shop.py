@@ -88,7 +88,11 @@ def shop(empty: bool = False) -> dict[str, list[Any]]:
     jobs = [
         {"id": str(n), "task": task, "subject": subject, "status": status, "queued_at": _ago(minutes=5 * n + 1),
          "started_at": None if status == "queued" else _ago(minutes=5 * n), "seconds": seconds, "error": error,
-         "result": result} for n, (task, subject, status, seconds, error, result) in enumerate(tasks * 2)
+         "result": result, "finished_at": _ago(minutes=5 * n - 1) if seconds is not None else None, "attempts": 1,
+         "progress": 0.4 if status == "running" else 1.0, "message": "fitting" if status == "running" else "",
+         "arguments": {"experiment" if task == "report" else "strategy": subject}, "actor": "mia@shop.example",
+         "again": None if status in {"done", "failed"} else f"it is {status}: only what is over can be run again"}
+        for n, (task, subject, status, seconds, error, result) in enumerate(tasks * 2)
     ]  # fmt: skip
     return {
         "strategies": strategies,

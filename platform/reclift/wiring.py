@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import structlog
 from celery import Celery
 from redis import Redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import jobs
 from reclift.flows.alert_channels import Channel, Mail, Webhook
+from reclift.flows.clock import now_micros
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.dead_letters import Burying
 from reclift.flows.drain_stream import StreamDrain
@@ -23,8 +25,9 @@ from reclift.flows.preview import Previews
 from reclift.flows.recommend import Recommender
 from reclift.flows.serving import Live
 from reclift.settings import Settings
+from reclift.storage import partitions
 from reclift.storage.artifacts import Artifacts, FolderArtifacts
-from reclift.storage.database import Database
+from reclift.storage.database import QUICK_SECONDS, Database
 from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
@@ -119,6 +122,7 @@ class Runtime:
     def set_up(self) -> tuple[str | None, str | None]:
         """Migrate the database and fill in what every installation starts with."""
         revisions = migrate(self.database)
+        partitions.ensure(self.database, now_micros())
         ensure_defaults(self.database, self.settings.default_strategy)
         return revisions
 
@@ -131,6 +135,10 @@ class Runtime:
         self._threads.append(thread)
 
     def _drain(self) -> None:
+        try:
+            partitions.ensure(self.database, now_micros())
+        except SQLAlchemyError as error:
+            log.warning("partitions_not_made", reason=str(error).splitlines()[0])  # the worker tries every hour
         while not self._stop.wait(_DRAIN_SECONDS):
             try:
                 self.drain()
@@ -141,7 +149,8 @@ class Runtime:
     def drain(self) -> int:
         """Move what waits on disk into the tables; what cannot be moved now waits on."""
         try:
-            drained = self.spool.drain(Burying(self.database, self.direct, "spool").append)
+            tables = Burying(self.database, self.direct, "spool")
+            drained = self.spool.drain(tables.append, tables.bury)
         except SinkUnavailable:
             return 0
         except OSError as error:
@@ -185,7 +194,9 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
             max_bytes=settings.stream_max_bytes,
             fsync=settings.stream_fsync,
         )
-    chain: list[Sink] = [direct, spool] if stream is None else [stream, direct, spool]
+    # Somebody waits for these; what drains the others has more patience.
+    waited_for = DatabaseSink(database, patience=2 * QUICK_SECONDS)
+    chain: list[Sink] = [waited_for, spool] if stream is None else [stream, waited_for, spool]
     event_log = EventLog(chain)
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
@@ -208,7 +219,7 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
             artifacts,
             poll_seconds=settings.plan_poll_seconds,
             pseudonyms=pseudonyms,
-            persons_changed=histories.distrust,
+            persons_changed=histories.persons_changed,
         ),
         pseudonyms=pseudonyms,
         event_log=event_log,

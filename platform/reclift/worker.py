@@ -18,14 +18,39 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from reclift import wiring
-from reclift.flows import alerts, evaluations, jobs, models, new_items, ramps, report, retention, rollup, train
+from reclift.flows import (
+    alerts,
+    evaluations,
+    item_novelty,
+    jobs,
+    models,
+    new_items,
+    ramps,
+    report,
+    retention,
+    rollup,
+    train,
+)
+from reclift.flows.clock import now_micros
+from reclift.flows.job_retries import TryLater, postpone
 from reclift.settings import Settings, load_settings
+from reclift.storage import erasures, partitions
 from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
-ASKED_FOR = ("train", "report", "evaluate")
-SCHEDULED = ("rollup", "reports", "ramps", "training", "new_items", "sweep", "housekeeping", "retention")
+ASKED_FOR = jobs.ASKED_FOR
+SCHEDULED = (
+    "rollup",
+    "reports",
+    "ramps",
+    "training",
+    "new_items",
+    item_novelty.TASK,
+    "sweep",
+    "housekeeping",
+    "retention",
+)
 
 PARENT = "RECLIFT_PARENT"
 """The variable by which a server tells its worker who it is."""
@@ -78,6 +103,7 @@ def make_app(settings: Settings) -> Celery:
         "ramps": 30.0,
         "training": 60.0,
         "new_items": 300.0,
+        item_novelty.TASK: 60.0,
         "sweep": 10.0,
         "housekeeping": 3600.0,
         "retention": 6 * 3600.0,
@@ -99,6 +125,11 @@ def run_job(runtime: wiring.Runtime, job_id: int) -> None:
     try:
         with jobs.alive(runtime.database, run):
             message = _do(runtime, run)
+    except TryLater as error:
+        log.warning("job_postponed", job=job_id, task=run.task, attempt=run.attempts, reason=str(error))
+        if not postpone(runtime.database, job_id, str(error), attempt=run.attempts):
+            jobs.finish(runtime.database, job_id, error=f"given up: {error}", attempt=run.attempts)
+        return
     except Exception as error:
         log.exception("job_failed", job=job_id, task=run.task)
         jobs.finish(runtime.database, job_id, error=f"{type(error).__name__}: {error}", attempt=run.attempts)
@@ -132,6 +163,8 @@ def _do(runtime: wiring.Runtime, run: JobRun) -> str:
         computed = report.refresh(runtime.database, arguments["experiment"], keep=runtime.settings.keep_reports)
         _alert(runtime, arguments["experiment"], computed)
         return f"{arguments['experiment']}: {computed['decision']['call']}"
+    if run.task == alerts.TASK:
+        return alerts.deliver(runtime.database, arguments, runtime.channels, public_url=runtime.settings.public_url)
     if run.task == "evaluate":
         data = train.load_dataset(runtime.database, runtime.settings.event_weights)
         body = evaluations.run(
@@ -167,8 +200,9 @@ def scheduled(runtime: wiring.Runtime, name: str) -> int:
         "ramps": lambda: _ramps(runtime),
         "training": lambda: _training(runtime),
         "new_items": lambda: _new_items(runtime),
+        item_novelty.TASK: lambda: _item_novelty(runtime),
         "sweep": lambda: _sweep(runtime),
-        "housekeeping": lambda: jobs.housekeeping(runtime.database),
+        "housekeeping": lambda: _housekeeping(runtime),
         "retention": lambda: _retention(runtime),
     }
     return actions[name]()
@@ -205,6 +239,19 @@ def _reports(runtime: wiring.Runtime) -> int:
     return len(due) if mine else 0
 
 
+def _item_novelty(runtime: wiring.Runtime) -> int:
+    with runtime.database.read() as session:
+        if not item_novelty.due(session):
+            return 0
+    with jobs.only_one(runtime.database, item_novelty.TASK) as mine:
+        if not mine:
+            return 0
+        with jobs.recorded(runtime.database, item_novelty.TASK) as note:
+            items = item_novelty.count(runtime.database, runtime.settings.event_weights)
+            note(f"{items:,} items")
+    return items
+
+
 def _new_items(runtime: wiring.Runtime) -> int:
     with runtime.database.read() as session:
         if not new_items.explores(session):
@@ -214,13 +261,19 @@ def _new_items(runtime: wiring.Runtime) -> int:
 
 
 def _alert(runtime: wiring.Runtime, experiment: str, computed: dict[str, Any]) -> None:
-    alerts.notify(runtime.database, experiment, computed, runtime.channels, public_url=runtime.settings.public_url)
+    alerts.ask(runtime.database, runtime.queue, experiment, computed, runtime.channels)
 
 
 def _sweep(runtime: wiring.Runtime) -> int:
     with runtime.database.write() as session:
         models.give_up_abandoned(session)
     return jobs.sweep(runtime.database, runtime.queue)
+
+
+def _housekeeping(runtime: wiring.Runtime) -> int:
+    with runtime.database.write() as session:
+        forgotten = erasures.forget(session, now_micros())
+    return forgotten + jobs.housekeeping(runtime.database) + len(partitions.ensure(runtime.database, now_micros()))
 
 
 def _retention(runtime: wiring.Runtime) -> int:

@@ -13,7 +13,9 @@ PATHS = ["", "experiments", "experiments/home-recs", "experiments/pdp-similar", 
          "experiments/home-ease", "experiments/new", "experiments/no-experiments",
          "experiments/home-recs/phase", "experiments/pdp-similar/weights", "experiments/pdp-similar/ramp", "traffic",
          "traffic/groups/new", "traffic/groups/bots", "strategies", "placements", "placements/home", "metrics",
-         "catalogue", "events", "jobs", "settings", "words"]  # fmt: skip
+         "metrics/new",
+         "metrics/ctr", "catalogue", "events", "events/dead-letters", "events/dead-letters/3",
+         "events/dead-letters/2/discard", "jobs", "jobs/1", "jobs/1/again", "settings", "words"]  # fmt: skip
 
 
 def test_an_experiment_from_its_name_to_its_end(look, site):

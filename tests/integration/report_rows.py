@@ -57,8 +57,8 @@ def write_units(
             session.execute(
                 insert(UnitTotal),
                 [
-                    {**here, "metric": metric, "unit_id": names[place], "numerator": x[place], "denominator": y[place],
-                     "pre_numerator": u[place], "pre_denominator": v[place]}
+                    {**here, "metric": metric, "arm": arms[place], "unit_id": names[place], "numerator": x[place],
+                     "denominator": y[place], "pre_numerator": u[place], "pre_denominator": v[place]}
                     for place in range(len(arms))
                 ],
             )  # fmt: skip

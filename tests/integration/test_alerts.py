@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,18 @@ import orjson
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from reclift import wiring
 from reclift.flows import alerts, experiments, jobs, report
 from reclift.flows.alert_channels import Mail, Webhook
+from reclift.flows.clock import now
+from reclift.flows.job_retries import MOST_RETRIES
 from reclift.settings import SettingsError, load_settings
 from reclift.storage.database import Database
 from reclift.storage.migrate import migrate
 from reclift.storage.tables import ExperimentUnit, JobRun, UnitTotal
-from reclift.worker import scheduled
+from reclift.worker import run_job, scheduled
 from tests.integration import report_world as world
 from tests.integration.report_rows import differ, write_units
 from tests.platform_fixtures import build_runtime
@@ -96,9 +100,33 @@ def fill(database: Database, control: int = 400, new: int = 400, *, lift: float 
     )  # fmt: skip
 
 
+def runtime_of(database: Database, *channels: Any, public_url: str = "") -> Any:
+    """What the worker needs to deliver alerts."""
+    return SimpleNamespace(database=database, channels=channels, settings=SimpleNamespace(public_url=public_url))
+
+
+def delivered(database: Database) -> int:
+    with database.read() as session:
+        return sum(map(len, (experiments.find(session, "sim").data.get("alerts") or {}).values()))
+
+
+def waiting(database: Database) -> list[int]:
+    with database.read() as session:
+        query = select(JobRun.id).where(JobRun.task == "alerts", JobRun.state == "queued").order_by(JobRun.id)
+        return list(session.scalars(query))
+
+
+def ask(database: Database, *channels: Any) -> list[int]:
+    return alerts.ask(database, jobs.NullQueue(), "sim", report.refresh(database, "sim"), channels)
+
+
 def tell(database: Database, *channels: Any, **more: Any) -> int:
-    body = report.refresh(database, "sim")
-    return alerts.notify(database, "sim", body, channels, **more)
+    """A new report, and a worker that does what waits; how many messages went out."""
+    ask(database, *channels)
+    before = delivered(database)
+    for job in waiting(database):
+        run_job(runtime_of(database, *channels, **more), job)
+    return delivered(database) - before
 
 
 def test_nothing_to_tell_is_not_told(database: Database, hook: Hook) -> None:
@@ -141,7 +169,7 @@ def test_each_kind_goes_out_once_and_again_after_it_has_cleared(
     assert hook.kinds() == [kind]
     with database.read() as session:
         runs = session.query(JobRun).filter_by(task="alerts", state="done").all()
-        assert [run.message for run in runs] == ["sim: 1 sent"] * 2
+        assert [run.message.split(", told by ")[1] for run in runs] == ["webhook"] * 2
 
 
 def test_a_result_that_only_the_fixed_reading_shows_is_no_alert(database: Database, hook: Hook) -> None:
@@ -170,33 +198,96 @@ def test_what_a_channel_did_not_take_is_tried_again_there_alone(database: Databa
         assert (hook.kinds(), other.kinds()) == (["significance"], [])
         with database.read() as session:
             (run,) = session.query(JobRun).filter_by(task="alerts")
-            assert run.state == "failed"
+            assert (run.state, run.attempts) == ("queued", 1)
             assert "other: HTTP Error 500" in (run.error or "")
+            assert run.message.startswith("attempt 2 follows at ")
         other.status = 204
         assert tell(database, *channels) == 1
         assert (hook.kinds(), other.kinds()) == ([], ["significance"])
+        with database.read() as session:
+            (run,) = session.query(JobRun).filter_by(task="alerts")
+            assert (run.state, run.attempts, run.error) == ("done", 2, None)
         assert tell(database, *channels) == 0
     finally:
         other.server.shutdown()
         other.server.server_close()
 
 
-def test_a_server_that_is_away_costs_nothing_but_the_alert(database: Database) -> None:
+def test_an_alert_outlives_a_channel_that_is_down_and_the_experiment(database: Database, hook: Hook) -> None:
+    """It is asked for once, waits, and goes out when the channel is back, though the experiment has ended since."""
+    fill(database, lift=0.4)
+    hook.status = 503
+    channel = Webhook(hook.url)
+    assert tell(database, channel) == 0
+    (job,) = waiting(database)
+    assert ask(database, channel) == []
+    with database.write() as session:
+        experiments.act(session, world.REGISTRY, jobs.NullQueue(), "sim", "pause", "test")
+        experiments.act(session, world.REGISTRY, jobs.NullQueue(), "sim", "stop", "test")
+    hook.status = 204
+    hook.got.clear()
+    run_job(runtime_of(database, channel), job)
+    assert hook.kinds() == ["significance"]
+
+
+def test_it_waits_longer_each_time_and_is_given_up_in_sight(database: Database, hook: Hook) -> None:
+    fill(database, lift=0.4)
+    hook.status = 503
+    channel = Webhook(hook.url)
+    (job,) = ask(database, channel)
+    delays = []
+    for _ in range(MOST_RETRIES):
+        run_job(runtime_of(database, channel), job)
+        with database.read() as session:
+            run = session.get_one(JobRun, job)
+            assert run.state == "queued"
+            assert run.alive_at is not None
+            delays.append((run.alive_at - now()).total_seconds() + jobs.STALE_SECONDS)
+    assert delays[:4] == pytest.approx([60, 120, 240, 480], abs=5)
+    assert max(delays) == pytest.approx(3600, abs=5)
+    assert jobs.sweep(database, jobs.NullQueue()) == 0  # not before its time
+    with database.write() as session:
+        session.get_one(JobRun, job).alive_at = now() - timedelta(seconds=jobs.STALE_SECONDS + 1)
+    assert jobs.sweep(database, jobs.NullQueue()) == 1
+    run_job(runtime_of(database, channel), job)
+    with database.read() as session:
+        run = session.get_one(JobRun, job)
+        assert run.state == "failed"
+        assert "given up: webhook: HTTP Error 503" in (run.error or "")
+    hook.status = 204
+    hook.got.clear()
+    assert tell(database, channel) == 1  # the next report asks again
+    assert hook.kinds() == ["significance"]
+
+
+def test_an_alert_of_a_phase_that_is_over_is_not_sent(database: Database, hook: Hook) -> None:
+    fill(database, lift=0.4)
+    (job,) = ask(database, Webhook(hook.url))
+    with database.write() as session:
+        experiments.find(session, "sim", to_change=True).phase = 2
+    run_job(runtime_of(database, Webhook(hook.url)), job)
+    with database.read() as session:
+        assert session.get_one(JobRun, job).message == "sim: not sent, its phase is over"
+    assert hook.got == []
+
+
+def test_a_server_that_is_away_costs_nothing_but_time(database: Database) -> None:
     fill(database, lift=0.4)
     assert tell(database, Webhook(f"http://127.0.0.1:{free_port()}/")) == 0
     mail = Mail("127.0.0.1", free_port(), "none", "", "", "a@b.example", ["c@d.example"])
     assert tell(database, mail) == 0
 
 
-def test_a_new_phase_and_history_tell_for_themselves(database: Database, hook: Hook) -> None:
+def test_history_and_ended_experiments_tell_nothing_new(database: Database, hook: Hook) -> None:
     fill(database, lift=0.4)
     body = report.refresh(database, "sim")
-    assert alerts.notify(database, "sim", {**body, "source": "replay"}, [Webhook(hook.url)]) == 0
-    assert alerts.notify(database, "sim", {**body, "phase": 2}, [Webhook(hook.url)]) == 0
+    queue, channels = jobs.NullQueue(), [Webhook(hook.url)]
+    assert alerts.ask(database, queue, "sim", {**body, "source": "replay"}, channels) == []
+    assert alerts.ask(database, queue, "sim", {**body, "phase": 2}, channels) == []
+    assert alerts.ask(database, queue, "sim", body, []) == []
     with database.write() as session:
-        experiments.act(session, world.REGISTRY, jobs.NullQueue(), "sim", "stop", "test")
-    assert alerts.notify(database, "sim", body, [Webhook(hook.url)]) == 0
-    assert hook.got == []
+        experiments.act(session, world.REGISTRY, queue, "sim", "stop", "test")
+    assert alerts.ask(database, queue, "sim", body, channels) == []
 
 
 class _Inbox(MessageHandler):
@@ -249,8 +340,10 @@ def test_the_schedules_reports_tell(tmp_path: Path, hook: Hook) -> None:
         world.set_up(runtime.database, metrics=METRICS)
         differ(runtime.database)
         fill(runtime.database, lift=0.4)
-        assert scheduled(runtime, "reports") == 1
-        assert scheduled(runtime, "reports") == 1
+        for _ in range(2):
+            assert scheduled(runtime, "reports") == 1
+            for job in waiting(runtime.database):
+                run_job(runtime, job)
     finally:
         runtime.close()
     assert hook.kinds() == ["significance"]

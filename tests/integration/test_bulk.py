@@ -16,7 +16,7 @@ from reclift.storage.eventlog import Poison, SinkUnavailable
 from reclift.storage.facts import Receipt
 from reclift.storage.migrate import migrate
 from reclift.storage.sinks.database import DatabaseSink
-from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
+from reclift.storage.tables import DirtyUnit, EventId, EventRow, ExposureRow, ImpressionRow
 from tests.services import PostgresServer
 from tests.unit.storage.rows import event, exposure, impression
 
@@ -36,7 +36,7 @@ def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def database(migrated: Database) -> Database:
     with migrated.write() as session:
-        for table in (*TABLES, DirtyUnit):
+        for table in (*TABLES, EventId, DirtyUnit):
             session.execute(delete(table))
     return migrated
 
@@ -87,7 +87,7 @@ def test_it_writes_what_a_plain_insert_writes(database: Database, monkeypatch: p
     with database.read() as session:
         dirty = sorted(session.scalars(select(DirtyUnit.unit_id)))
     with database.write() as session:
-        for table in (*TABLES, DirtyUnit):
+        for table in (*TABLES, EventId, DirtyUnit):
             session.execute(delete(table))
     monkeypatch.setattr(bulk, "WORTH", 10_000)
     assert [DatabaseSink(database).append(one) for one in batches] == copied

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
+from reclift.domain.events import Facts
 from reclift.storage import migrate as migrations
 from reclift.storage.database import Database
+from reclift.storage.facts import Receipt
 from reclift.storage.migrate import MigrationError, current_revision, downgrade, migrate, revisions
+from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.tables import Base
 from tests.services import PostgresServer
+from tests.unit.storage.rows import event
 
 REVISIONS = revisions()
 
@@ -38,19 +44,46 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 def differences(database: Database) -> list[Any]:
+    """The parts of a partitioned table are the database's own; only the whole stands in the models."""
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        parts: set[str] = set()
+        if not database.is_sqlite:
+            parts = set(connection.scalars(text("SELECT relname FROM pg_class WHERE relispartition")))
+
+        def is_ours(name: str | None, kind: str, _: Any) -> bool:
+            return kind != "table" or name not in parts
+
+        options = {"compare_type": True, "compare_server_default": True, "include_name": is_ours}
+        context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, Base.metadata))
 
 
 def constraints(database: Database) -> dict[str, set[str | None]]:
-    """What alembic does not compare: names of check constraints and primary keys, and how SQLite counts."""
+    """What alembic does not compare: check constraints and primary keys, partial indexes, how SQLite counts, and by
+    what PostgreSQL partitions, and that there is a partition for the rest.
+    """
     inspector = inspect(database.engine)
     found = {
         table: {check["name"] for check in inspector.get_check_constraints(table)}
         | {inspector.get_pk_constraint(table)["name"]}
         for table in Base.metadata.tables
     }
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            indexes = "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        else:
+            indexes = (
+                "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public' "
+                "AND tablename NOT LIKE 'events\\_%' AND tablename <> 'alembic_version'"
+            )
+            parted = text(
+                "SELECT partrelid::regclass::text, pg_get_partkeydef(partrelid) || ' ' || "
+                "partdefid::regclass::text FROM pg_partitioned_table"
+            )
+            for table, by in connection.execute(parted):
+                found[table].add(by)
+        for table, definition in connection.execute(text(indexes)):
+            found[table].add(definition)
     if database.is_sqlite:
         with database.engine.connect() as connection:
             counting = connection.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'"))
@@ -80,6 +113,50 @@ def test_each_earlier_revision_leads_to_the_newest_and_back(database: Database, 
     downgrade(database, "base")
     assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
     assert migrate(database) == (None, REVISIONS[-1])
+
+
+def test_events_and_their_ids_survive_the_partitions_and_the_way_back(database: Database) -> None:
+    migrate(database, "0002")
+    now = datetime.now(UTC)
+    march = round(datetime(2024, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    rows = [("first", 0), ("past", march - 1), ("now", round(now.timestamp() * 1e6)), ("far", 2**62)]
+    insert = (
+        "INSERT INTO events (event_id, type, unit_id, item_id, recommendation_id, value, at, client_at, received_at, "
+        "properties) VALUES (:id, 'buy', 'u', NULL, 'r', 0.1, :at, NULL, :at, '{\"a\": [null, \"\\u00fc\"]}')"
+    )
+    with database.connection() as connection:
+        connection.execute(text(insert), [{"id": name, "at": at} for name, at in rows])
+        if not database.is_sqlite:
+            many = "INSERT INTO events SELECT 'm' || n, type, unit_id, item_id, recommendation_id, value, CAST(:at AS "
+            many += (
+                "bigint) + n, n, received_at, properties FROM events, generate_series(0, 9999) n WHERE event_id = 'now'"
+            )
+            connection.execute(text(many), {"at": march})
+    query = text("SELECT * FROM events ORDER BY event_id")
+    with database.engine.connect() as connection:
+        before = connection.execute(query).all()
+        assert len(before) == 4 if database.is_sqlite else 10_004
+    migrate(database)
+    with database.engine.connect() as connection:
+        assert connection.execute(query).all() == before
+        if not database.is_sqlite:
+            ids = connection.execute(text("SELECT event_id, at FROM event_ids ORDER BY event_id")).all()
+            assert [(row.event_id, row.at) for row in before] == [tuple(row) for row in ids]
+            parts = connection.execute(text("SELECT event_id, tableoid::regclass::text AS part FROM events"))
+            lies = {row.event_id: row.part for row in parts}
+            assert lies["m0"] == lies["m9999"] == "events_202403"
+            assert lies["now"] == f"events_{now:%Y%m}"
+            assert {lies[name] for name in ("first", "past", "far")} == {"events_default"}
+    assert DatabaseSink(database).append(Facts([event("past"), event("new")])) == Receipt(1, 1)
+    downgrade(database, "0002")
+    with database.connection() as connection:
+        connection.execute(text("DELETE FROM events WHERE event_id = 'new'"))
+        assert connection.execute(query).all() == before
+    with pytest.raises(IntegrityError), database.connection() as connection:
+        connection.execute(text(insert), [{"id": "past", "at": 1}])
+    migrate(database)
+    with database.engine.connect() as connection:
+        assert connection.execute(query).all() == before
 
 
 def test_processes_that_migrate_at_once_take_turns(database: Database) -> None:
@@ -158,3 +235,22 @@ def _experiment_with_an_arm(database: Database) -> None:
             ),
         ):
             connection.execute(text(statement))
+
+
+def test_totals_learn_their_arm_and_forget_it(database: Database) -> None:
+    migrate(database, "0001")
+    units = "INSERT INTO experiment_units (experiment, phase, unit_id, arm, exposed_at, day, arms_seen, impressions, "
+    totals = "INSERT INTO unit_totals (experiment, phase, metric, unit_id, numerator, denominator, pre_numerator, "
+    with database.connection() as connection:
+        connection.execute(text(units + "attributes) VALUES ('e', 1, 'u1', 'a', 0, 0, 1, 1, '{}')"))
+        connection.execute(text(units + "attributes) VALUES ('e', 1, 'u2', 'b', 0, 0, 2, 1, '{}')"))
+        for unit, number in (("u1", 1.5), ("u2", 2.5)):
+            connection.execute(text(totals + f"pre_denominator) VALUES ('e', 1, 'm', '{unit}', {number}, 3, 4, 5)"))
+    migrate(database, "0002")
+    with database.engine.connect() as connection:
+        found = connection.execute(text("SELECT unit_id, arm, numerator, pre_denominator FROM unit_totals ORDER BY 1"))
+        assert found.all() == [("u1", "a", 1.5, 5.0), ("u2", "", 2.5, 5.0)]
+    downgrade(database, "0001")
+    with database.engine.connect() as connection:
+        found = connection.execute(text("SELECT * FROM unit_totals ORDER BY unit_id"))
+        assert found.all() == [("e", 1, "m", "u1", 1.5, 3.0, 4.0, 5.0), ("e", 1, "m", "u2", 2.5, 3.0, 4.0, 5.0)]

@@ -9,19 +9,22 @@ from typing import Any
 import orjson
 import pytest
 from redis import Redis
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from reclift.domain.events import Facts
 from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import report, rollup
+from reclift.flows.clock import now_micros
 from reclift.flows.dead_letters import Burying
 from reclift.settings import SettingsError, load_settings
-from reclift.storage.tables import Base
+from reclift.storage import erasures
+from reclift.storage.sinks.spool import SpoolSink
+from reclift.storage.tables import Base, DeadLetter, Erasure, EventRow, ExposureRow, ImpressionRow
 from reclift.web.app import create_app
 from reclift.wiring import Runtime
 from tests.platform_fixtures import Caller, build_runtime, experiment, make_key, stock
 from tests.services import PostgresServer, RedisServer
-from tests.unit.storage.rows import event
+from tests.unit.storage.rows import event, exposure, impression
 
 KEY = "a key that nobody guesses"
 IDS = ("anna-4711", "device-of-4711")
@@ -49,7 +52,8 @@ def found(here: Runtime, redis_url: str, needles: tuple[str, ...]) -> list[str]:
                 content = orjson.dumps([_readable(value) for value in row], default=str).decode()
                 places += [f"table {table.name}: {content}" for needle in needles if needle in content]
         if not here.database.is_sqlite:
-            left = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all()
+            tables = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+            left = session.scalars(text(f"{tables} AND relnamespace = 'public'::regnamespace")).all()
             assert set(left) == {*Base.metadata.tables, "alembic_version"}
     with Redis.from_url(redis_url) as client:
         for key in client.scan_iter():
@@ -128,6 +132,49 @@ def test_erased_is_erased_everywhere(where: dict[str, Any], key: str, tmp_path: 
         rollup.roll_up(here.database)
         assert found(here, where["redis_url"], (*IDS, *kept_as)) == []
         assert found(here, where["redis_url"], (Pseudonyms(key)("bob"),))
+    finally:
+        here.close()
+
+
+def test_what_others_still_hold_does_not_bring_an_erased_person_back(where: dict[str, Any], tmp_path: Path) -> None:
+    """Another host's spool, and a batch that somebody held in their hands; what comes after the erasure is kept."""
+    here = build_runtime(tmp_path / "var", **where)
+    elsewhere = SpoolSink(tmp_path / "another host")
+    try:
+        here.set_up()
+        client = create_app(here).test_client()
+        shop = Caller(client, make_key(here, "shop"))
+        shop.ok("POST", f"/users/{IDS[0]}/aliases", {"alias": IDS[1]}, 201)
+        before = now_micros()
+        held = [
+            Facts([event(f"e-{unit}", unit, before, received_at=before)], [impression(f"r-{unit}", unit, before)])
+            for unit in (*IDS, "bob")
+        ]
+        held += [Facts(exposures=[exposure(unit, at=before)]) for unit in (*IDS, "bob")]
+        for facts in held:
+            elsewhere.append(facts)
+        assert shop.ok("DELETE", f"/users/{IDS[1]}")["removed"]["events"] == 0
+        # The person comes back, under both ids again: what was recorded before stays away all the same.
+        shop.ok("POST", f"/users/{IDS[0]}/aliases", {"alias": IDS[1]}, 201)
+        later = [event(f"later-{unit}", unit, before, received_at=now_micros()) for unit in IDS]
+        here.direct.append(Facts(later))
+        tables = Burying(here.database, here.direct, "spool")
+        assert elsewhere.drain(tables.append, tables.bury) > 0
+        assert elsewhere.size() == 0
+        here.direct.append(held[0])
+        with here.database.read() as session:
+            kept = [session.scalars(select(column)).all() for column in (EventRow.event_id, ImpressionRow.unit_id)]
+            assert sorted(kept[0]) == ["e-bob", *sorted(f"later-{unit}" for unit in IDS)]
+            assert kept[1] == session.scalars(select(ExposureRow.unit_id)).all() == ["bob"]
+            assert session.scalar(select(func.count()).select_from(DeadLetter)) == 0
+            stones = session.scalars(select(Erasure.digest)).all()
+        assert sorted(stones) == sorted(erasures.digest(unit) for unit in IDS)
+        with here.database.write() as session:
+            day = 86_400_000_000
+            assert erasures.forget(session, now_micros() + (erasures.KEPT_DAYS - 1) * day) == 0
+            erasures.note(session, [IDS[0]], now_micros() + 2 * day)  # erased once more: the later time counts
+            erasures.note(session, [IDS[0]], 5)
+            assert erasures.forget(session, now_micros() + (erasures.KEPT_DAYS + 1) * day) == 1
     finally:
         here.close()
 

@@ -169,6 +169,7 @@ def test_positions_and_lists_are_counted(simulated: Database) -> None:
     for entry in body["lists"]:
         assert entry["items_shown"] == 3
         assert 5 < entry["latency_ms"] < 20
+        assert (entry["novelty"], entry["diversity"]) == (None, None)
 
 
 @pytest.mark.parametrize(("attribute", "values"), [("country", {"CN", "US", "DE"}), ("age", {"0", "1", "2"})])

@@ -45,13 +45,16 @@ def some_facts(dice: random.Random, number: int) -> Facts:
     if dice.random() < 0.4:
         facts.exposures.append(exposure(unit, arm, at, experiment=key))
     if dice.random() < 0.5:
+        at -= dice.choice([0, 0, 9 * DAY])
         items = [{"item_id": "i1", "position": 1}]
         more = {"experiment": key, "phase": 1, "arm": arm, "items": items, "latency_ms": 2.5}
         facts.impressions.append(impression(f"r{number % 60}", unit, at, **more))
     for which in range(dice.randrange(3)):
         kind = dice.choice(["click", "purchase", "visit"])
         more = {"type": kind, "value": dice.choice([None, 0.5, 2.0]), "recommendation_id": f"r{dice.randrange(60)}"}
-        facts.events.append(event(f"e{number}-{which}", unit, at + dice.randrange(DAY), **more))
+        happened = at + dice.randrange(DAY) - dice.choice([0, 0, 0, 8 * DAY, 30 * DAY])
+        more["received_at"] = happened + dice.choice([0, DAY, 30 * DAY])
+        facts.events.append(event(f"e{number}-{which}", unit, happened, **more))
     return facts
 
 

@@ -113,8 +113,7 @@ def write(runtime: Runtime, *rows: dict[str, Any]) -> None:
 class Broken:
     """A database that does not answer."""
 
-    @property
-    def engine(self) -> Any:
+    def within(self) -> Any:
         raise OperationalError("SELECT", {}, Exception("the database is away"))
 
 

@@ -42,8 +42,15 @@ def _property(sqlite: bool, name: str) -> str:
     return f"json_extract(e.properties, '$.{name}')" if sqlite else f"(e.properties ->> '{name}')"
 
 
-def _facts(source: Source, sqlite: bool) -> str:
-    """A query of (unit_id, t0, at, amount)."""
+def _place(sqlite: bool, place: int, more: str = "TRUE") -> str:
+    """Whether something was shown at a place of the list `c`."""
+    items = "json_each(c.items) AS j" if sqlite else "jsonb_array_elements(c.items) AS j(value)"
+    position = "json_extract(j.value, '$.position')" if sqlite else "CAST(j.value ->> 'position' AS INTEGER)"
+    return f"EXISTS (SELECT 1 FROM {items} WHERE {position} = {place} AND {more})"
+
+
+def _facts(source: Source, sqlite: bool, lists: str) -> str:
+    """A query of (unit_id, t0, at, amount); `lists`: which lists count at all."""
     if source.event == "impression":
         null = "fallback IS NULL" if sqlite else "fallback IS NULL OR fallback = 'null'::jsonb"
         null = "fallback IS NULL OR fallback = 'null'" if sqlite else null
@@ -51,16 +58,22 @@ def _facts(source: Source, sqlite: bool) -> str:
             "count": "1.0",
             "latency_ms": "COALESCE(latency_ms, 0.0)",
             "fallback": f"CASE WHEN {null} THEN 0.0 ELSE 1.0 END",
+            "novelty": "novelty",
         }[source.value]
-        return f"SELECT unit_id, t0, at, {amount} AS amount FROM counted"
+        at_place = "TRUE" if source.position is None else _place(sqlite, source.position)
+        return f"SELECT unit_id, t0, at, {amount} AS amount FROM counted c WHERE {lists} AND {at_place}"
     amount = "COALESCE(e.value, 0.0)" if source.value == "value" else "1.0"
     at, join = "e.at", ""
     if source.attributed:
         at = "CASE WHEN c.at > e.at THEN c.at ELSE e.at END"
         join = (
             "JOIN counted c ON c.recommendation_id = e.recommendation_id AND c.unit_id = e.unit_id "
-            "AND (c.at >= first.t0 OR e.at < first.t0)"
+            "AND (c.at >= first.t0 OR (e.at < first.t0 AND c.at >= first.t0 - :past)) "
+            "AND e.received_at >= c.at - 43200000000"
         )
+        if source.position is not None:
+            item = "json_extract(j.value, '$.item_id')" if sqlite else "(j.value ->> 'item_id')"
+            join += f" AND {_place(sqlite, source.position, f'{item} = e.item_id')}"
     where = "".join(f" AND {_property(sqlite, name)} = '{value}'" for name, value in source.where.items())
     return (
         f"SELECT e.unit_id, first.t0, {at} AS at, {amount} AS amount FROM events e "
@@ -85,7 +98,8 @@ def _sums(
         columns = [f"CASE WHEN COUNT(*) FILTER (WHERE {when}) >= :least THEN 1.0 ELSE 0.0 END" for when in (post, pre)]
     else:
         columns = [f"COALESCE(SUM(amount) FILTER (WHERE {when}), 0.0)" for when in (post, pre)]
-    facts = _facts(source, connection.dialect.name == "sqlite")
+    lists = "novelty IS NOT NULL" if metric.numerator.value == "novelty" else "TRUE"
+    facts = _facts(source, connection.dialect.name == "sqlite", lists)
     rows = connection.execute(
         text(f"WITH {FIRST} SELECT unit_id, {columns[0]}, {columns[1]} FROM ({facts}) AS f GROUP BY unit_id"),
         {
@@ -139,7 +153,8 @@ def positions(connection: Connection, experiment: str) -> dict[tuple[str, int], 
         text(
             f"WITH {FIRST} SELECT own.unit_id, {position} AS place, COUNT(*), SUM(CASE WHEN EXISTS ("
             "SELECT 1 FROM events e WHERE e.unit_id = own.unit_id AND e.type = 'click' "
-            f"AND e.recommendation_id = own.recommendation_id AND e.item_id = {item}) THEN 1 ELSE 0 END) "
+            f"AND e.recommendation_id = own.recommendation_id AND e.item_id = {item} "
+            "AND e.received_at >= own.at - 43200000000) THEN 1 ELSE 0 END) "
             f"FROM own, {items} GROUP BY own.unit_id, place"
         ),
         {"experiment": experiment},
@@ -170,8 +185,16 @@ def stored_by_day(connection: Connection, experiment: str, metric: str, day: int
     return {unit: (float(above), float(below)) for unit, above, below in rows if above or below}
 
 
+def wrong_arms(connection: Connection) -> list[Any]:
+    """Totals whose arm is not the only one that their unit met."""
+    wanted = "SELECT CASE WHEN arms_seen = 1 THEN arm ELSE '' END FROM experiment_units u WHERE u.unit_id = t.unit_id "
+    wanted += "AND u.experiment = t.experiment AND u.phase = t.phase"
+    return list(connection.execute(text(f"SELECT * FROM unit_totals t WHERE arm IS DISTINCT FROM ({wanted})")))
+
+
 def check(connection: Connection, experiments: dict[str, list[Metric]]) -> None:
     """The rollup's tables equal the recomputation, as a whole and at the end of each day."""
+    assert wrong_arms(connection) == []
     for experiment, metrics in experiments.items():
         key = {"experiment": experiment}
         rows = connection.execute(

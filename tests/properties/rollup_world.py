@@ -43,6 +43,19 @@ DEFINITIONS: list[dict[str, Any]] = [
         "denominator": {"event": "impression"},
         "window_hours": 24,
     },
+    {
+        "key": "novel",
+        "kind": "ratio",
+        "numerator": {"event": "impression", "value": "novelty"},
+        "denominator": {"event": "impression"},
+    },
+    {
+        "key": "second",
+        "kind": "ratio",
+        "numerator": {"event": "click", "attributed": True, "position": 2},
+        "denominator": {"event": "impression", "position": 2},
+        "window_hours": 30,
+    },
     {"key": "back", "kind": "retention", "numerator": {"event": "visit"}, "after_hours": 24},
     {"key": "clicked", "kind": "proportion", "numerator": {"event": "click", "attributed": True}, "window_hours": 12},
 ]
@@ -78,6 +91,10 @@ ARMS = st.sampled_from(["a", "b"])
 KEYS = st.sampled_from(["one", "two"])
 # Coarse, so that facts meet at the edges of windows and days.
 TIMES = st.integers(-20, 30).map(lambda step: T0 + step * 6 * HOUR) | st.integers(-8 * DAY, 9 * DAY).map(T0.__add__)
+# Long before anything that matters, as well as at its edges.
+TIMES |= st.integers(-40, -6).map(lambda day: T0 + day * DAY)
+# How long after it happened it arrived: at once, or from a device that was offline, or with a clock far behind.
+DELAYS = st.sampled_from([0, 0, HOUR, 11 * HOUR, 12 * HOUR, 13 * HOUR, 3 * DAY, 20 * DAY, 400 * DAY])
 VALUES = st.sampled_from([None, 0.0, 0.5, 3.0, -1.0, 1e6])
 LISTS = st.integers(0, 4).map("r{}".format)
 
@@ -96,14 +113,9 @@ def facts(draw: st.DrawFn) -> list[Facts]:
     for name, (unit, key, arm, at, fell, length) in shown.items():
         items = [{"item_id": f"i{place}", "position": place + 1} for place in range(length)]
         more = {"experiment": key, "phase": 1 if key else None, "arm": arm if key else None, "items": items}
-        latency = None if fell else 2.5
-        rows.append(
-            Facts(
-                impressions=[
-                    impression(name, unit, at, latency_ms=latency, fallback={"reason": "x"} if fell else None, **more)
-                ]
-            )
-        )
+        more |= {"latency_ms": None if fell else 2.5, "fallback": {"reason": "x"} if fell else None}
+        more |= {"novelty": 0.5 * length or None, "diversity": None}
+        rows.append(Facts(impressions=[impression(name, unit, at, **more)]))
     happened = draw(
         st.lists(
             st.tuples(
@@ -114,17 +126,19 @@ def facts(draw: st.DrawFn) -> list[Facts]:
                 LISTS | st.none(),
                 st.sampled_from([{}, {"gift": "yes", "c": "CN"}, {"gift": "yes"}, {"gift": "no", "c": "CN"}]),
                 st.integers(0, 2),
+                DELAYS,
             ),
             max_size=20,
         )
     )
-    for number, (kind, unit, at, value, name, properties, item) in enumerate(happened):
+    for number, (kind, unit, at, value, name, properties, item, delay) in enumerate(happened):
         more = {
             "type": kind,
             "value": value,
             "recommendation_id": name,
             "properties": properties,
             "item_id": f"i{item}",
+            "received_at": at + delay,
         }
         rows.append(Facts([event(f"e{number}", unit, at, **more)]))
     return draw(st.permutations(rows))

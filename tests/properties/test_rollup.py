@@ -19,9 +19,9 @@ from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.migrate import migrate
 from reclift.storage.tables import DirtyUnit
-from tests.properties.rollup_reference import check
+from tests.properties.rollup_reference import DAY, HOUR, check
 from tests.properties.rollup_world import EXPERIMENTS, T0, facts, set_up
-from tests.unit.storage.rows import event, exposure
+from tests.unit.storage.rows import event, exposure, impression
 
 TABLES = (
     "events",
@@ -33,6 +33,9 @@ TABLES = (
     "unit_days",
     "unit_positions",
 )
+
+
+ITEMS = [{"item_id": "i1", "position": 1}, {"item_id": "i2", "position": 2}]
 
 
 class Crash(Exception):  # noqa: N818 (what happens, not what is wrong)
@@ -107,6 +110,7 @@ def histories(draw: st.DrawFn) -> list[tuple[str, list[Facts]]]:
             st.sampled_from(
                 ["nothing", "roll up", "roll up", "die early", "die late", "be overtaken", "be outdated", "be late"]
             )
+            | st.integers(0, 30).map("die at {}".format)
         )
         steps.append((what, arriving[:size]))
         arriving = arriving[size:]
@@ -123,9 +127,38 @@ LATE = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BEHIND = [
+    ("nothing", [Facts(exposures=[exposure("u1", "a", T0, experiment="one")])]),
+    (
+        "roll up",
+        [
+            Facts(impressions=[impression("r0", "u1", T0 + 5, experiment="one", phase=1, arm="a", items=ITEMS)]),
+            Facts([event("e0", "u1", T0 - 30 * DAY, recommendation_id="r0", received_at=T0 + 6)]),
+            Facts([event("e1", "u1", T0 - 30 * DAY, recommendation_id="r0", item_id="i2", received_at=T0 - 13 * HOUR)]),
+        ],
+    ),
+]
+"""A click whose clock was a month behind counts at its list's time; one that arrived long before its list does not."""
+EARLIER = [
+    ("nothing", [Facts(exposures=[exposure("u1", "a", T0, experiment="one")])]),
+    (
+        "roll up",
+        [
+            Facts(impressions=[impression("r0", "u1", T0 - 9 * DAY, items=ITEMS)]),
+            Facts([event("e0", "u1", T0 - 5 * DAY, recommendation_id="r0")]),
+        ],
+    ),
+]
+"""A click in the pre-period on a list from before it does not count there."""
+DYING = [(f"die at {number}", step) for number, (_, step) in enumerate([*BEHIND, *EARLIER, *LATE] * 3)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.integers(1, 4))
 @example(LATE, 1)
+@example(BEHIND, 1)
+@example(EARLIER, 1)
+@example(DYING, 3)
 def test_totals_equal_a_full_recomputation(database: Database, steps: list[tuple[str, list[Facts]]], size: int) -> None:
     clear(database)
 
@@ -155,6 +188,9 @@ def test_totals_equal_a_full_recomputation(database: Database, steps: list[tuple
 
         if what == "roll up":
             rollup.roll_up(database, batch=size)
+        elif what.startswith("die at"):
+            with _dies_at(database, int(what.split()[-1])):
+                rollup.roll_up(database, batch=size)
         elif what in {"die early", "die late"}:
             with pytest.raises(Crash) if _dirty(database) else _as_is():
                 rollup.roll_up(
@@ -180,6 +216,25 @@ def _nothing() -> None:
 @contextmanager
 def _as_is() -> Iterator[None]:
     yield
+
+
+@contextmanager
+def _dies_at(database: Database, number: int) -> Iterator[None]:
+    """The worker dies in the block, before its statement of this number, if it comes to so many."""
+    left = [number]
+
+    def count(*_: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Crash
+
+    sqlalchemy_event.listen(database.engine, "before_cursor_execute", count)
+    try:
+        yield
+    except Crash:
+        pass  # its transaction is rolled back, as the database does when a connection is lost
+    finally:
+        sqlalchemy_event.remove(database.engine, "before_cursor_execute", count)
 
 
 def _dead(database: Database) -> Worker:

@@ -21,7 +21,6 @@ from reclift.stats.segments import by_segment
 from reclift.stats.sequential import always_valid_p, confidence_sequence
 from reclift.stats.srm import srm
 from reclift.stats.srm_sequential import sequential_srm
-from reclift.stats.stratify import compare_stratified
 from reclift.stats.sums import Sums
 
 COUNTS = st.lists(st.integers(0, 10_000), min_size=2, max_size=5)
@@ -107,7 +106,8 @@ def test_quantiles_lie_in_their_interval_or_have_a_reason(values, q, clustered):
 @given(PAIRS)
 @settings(max_examples=100, deadline=None)
 def test_strata_and_segments_always_answer(pairs):
-    stratified = compare_stratified(pairs, kind="mean")
+    control, treatment = (sum((pair[side] for pair in pairs), Sums.empty()) for side in (0, 1))
+    stratified = compare(control, treatment, kind="mean", strata=pairs)
     json.dumps(stratified.to_dict(), allow_nan=False)
     assert (stratified.p_value is None) == ("p_value" in stratified.reasons)
     reading = by_segment({str(i): pair for i, pair in enumerate(pairs)}, kind="mean")

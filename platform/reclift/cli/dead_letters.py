@@ -7,6 +7,8 @@ import click
 from reclift.cli.common import runtime
 from reclift.flows import dead_letters as flow
 
+ACTOR = "command line"
+
 
 @click.group(name="dead-letters")
 def dead_letters() -> None:
@@ -38,7 +40,7 @@ def replay(letters: tuple[int, ...]) -> None:
     """Write them into the tables now; what is still refused stays, with its reason."""
     with runtime() as here:
         for letter in letters:
-            click.echo(f"{letter}\t{flow.replay(here.database, here.direct, letter)} new facts")
+            click.echo(f"{letter}\t{flow.replay(here.database, here.direct, letter, actor=ACTOR)} new facts")
 
 
 @dead_letters.command()
@@ -49,4 +51,4 @@ def discard(letters: tuple[int, ...]) -> None:
         for letter in letters:
             with here.database.read() as session:
                 flow.find(session, letter)
-            flow.discard(here.database, letter)
+            flow.discard(here.database, letter, actor=ACTOR)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -13,9 +14,11 @@ from rich.table import Table
 def print_metrics(metrics: Sequence[Mapping[str, Any]]) -> None:
     """A line for each metric and arm; what could not be computed says why."""
     out = Console(highlight=False, width=max(120, shutil.get_terminal_size().columns))
-    table = Table(
-        "metric", "arm", "users", "mean ± se", "lift", "95 % interval", "p", "p adj.", "p any time", "chance to win"
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("metric", "arm"):
+        table.add_column(name, overflow="fold")
+    for name in ("users", "mean ± se", "lift", "95 % interval", "p", "p adj.", "p any time", "to win"):
+        table.add_column(name, justify="right", no_wrap=True)
     notes = []
     for metric in metrics:
         notes += [f"{metric['name']}: {reason['text']}" for reason in (metric.get("reasons") or {}).values()]

@@ -11,6 +11,7 @@ from reclift.domain.problem import Problem
 
 REGIMES = ("fixed", "sequential", "group_sequential")
 FAMILIES = ("obrien_fleming", "power")
+FEWEST_RESAMPLES, MOST_RESAMPLES = 200, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class Analysis:
         cuped: whether values before exposure take variance out.
         minimum_effect: the smallest relative lift worth having, 0.05 = 5 %; None: not stated.
         tuning: units at which the always-valid interval is tightest.
+        stratify: an attribute, known at the exposure, by whose values units are compared like with like
+            (post-stratification); None: all together. Not together with `cuped`.
+        prior_mean: what is believed of the relative lift before the data (normal), for the Bayesian reading.
+        prior_sd: its standard deviation; None: every lift is equally likely.
+        rate_prior_alpha: of the beta prior of each arm's rate, for proportions.
+        rate_prior_beta: likewise; 1 and 1: every rate is equally likely.
+        bootstrap: resamples of the bootstrap that stands beside the formulas' intervals; 0: none.
+        bootstrap_seed: of its random numbers: the same data give the same intervals.
     """
 
     regime: Literal["fixed", "sequential", "group_sequential"] = "fixed"
@@ -37,6 +46,13 @@ class Analysis:
     cuped: bool = False
     minimum_effect: float | None = None
     tuning: int = 5_000
+    stratify: str | None = None
+    prior_mean: float = 0.0
+    prior_sd: float | None = None
+    rate_prior_alpha: float = 1.0
+    rate_prior_beta: float = 1.0
+    bootstrap: int = 0
+    bootstrap_seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -54,8 +70,15 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
     "level": (0.5, 0.999),
     "minimum_effect": (0.0001, 10),
     "tuning": (10, 1_000_000_000),
+    "prior_mean": (-1, 10),
+    "prior_sd": (0.0001, 10),
+    "rate_prior_alpha": (0.001, 1_000_000),
+    "rate_prior_beta": (0.001, 1_000_000),
+    "bootstrap": (0, MOST_RESAMPLES),
+    "bootstrap_seed": (0, 2**31 - 1),
 }
-_WHOLE = frozenset({"looks", "tuning"})
+_WHOLE = frozenset({"looks", "tuning", "bootstrap", "bootstrap_seed"})
+_OPTIONAL = frozenset({"minimum_effect", "prior_sd"})
 
 
 def check_analysis(value: Any, place: str) -> tuple[dict[str, Any], list[Problem]]:
@@ -74,7 +97,7 @@ def check_analysis(value: Any, place: str) -> tuple[dict[str, Any], list[Problem
     if not isinstance(value.get("cuped", False), bool):
         problems.append(Problem(f"{place}.cuped", value["cuped"], "must be true or false"))
     for name, (low, high) in _NUMBERS.items():
-        if name not in value or (name == "minimum_effect" and value[name] is None):
+        if name not in value or (name in _OPTIONAL and value[name] is None):
             continue
         number, whole = value[name], name in _WHOLE
         kind = int if whole else int | float
@@ -82,6 +105,24 @@ def check_analysis(value: Any, place: str) -> tuple[dict[str, Any], list[Problem
             problems.append(Problem(f"{place}.{name}", number, f"must be a {'whole ' if whole else ''}number"))
         elif not low <= number <= high:
             problems.append(Problem(f"{place}.{name}", number, f"must be from {low:g} to {high:g}"))
+    problems += _strata_problems(value, place)
+    resamples = value.get("bootstrap", 0)
+    if isinstance(resamples, int) and not isinstance(resamples, bool) and 0 < resamples < FEWEST_RESAMPLES:
+        problems.append(Problem(f"{place}.bootstrap", resamples, f"must be 0 or at least {FEWEST_RESAMPLES}"))
     if problems:
         return Analysis().to_dict(), problems
     return {**Analysis().to_dict(), **value}, []
+
+
+def _strata_problems(value: Mapping[str, Any], place: str) -> list[Problem]:
+    attribute = value.get("stratify")
+    if attribute is None:
+        return []
+    # SQLite's JSON paths cannot quote a quote.
+    fine = isinstance(attribute, str) and 1 <= len(attribute) <= 64 and '"' not in attribute and attribute.isprintable()
+    if not fine:
+        rule = "must be an attribute's name of 1 to 64 printable characters without quotes, or null"
+        return [Problem(f"{place}.stratify", attribute, rule)]
+    if value.get("cuped") is True:
+        return [Problem(f"{place}.stratify", attribute, "cannot be used together with cuped: choose one of them")]
+    return []

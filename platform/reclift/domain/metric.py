@@ -15,6 +15,10 @@ IMPRESSION = "impression"
 """Not an event that the shop sends: the lists that the platform itself showed."""
 
 
+LIST_QUALITY = ("novelty", "diversity")
+"""What lists are like; not every list has them."""
+
+
 class MetricKind(StrEnum):
     """How a unit's facts become its number."""
 
@@ -28,6 +32,8 @@ class MetricKind(StrEnum):
     """Numerator over denominator, both summed over units; its variance is that of units."""
     RETENTION = "retention"
     """1 for a unit that came back at least `after_hours` after its exposure, else 0."""
+    QUANTILE = "quantile"
+    """A quantile of the single amounts (of lists' latencies, of orders), or of units' totals."""
 
 
 class MetricError(ValueError):
@@ -40,14 +46,17 @@ class Source:
 
     Attributes:
         event: an event type, or `impression`.
-        value: `count` counts facts, `value` adds up the events' values; impressions also have `latency_ms`, `fallback`.
+        value: `count` counts facts, `value` adds up the events' values; impressions also have `latency_ms`, `fallback`,
+            `novelty` and `diversity`. A list that has no such number counts neither above nor below the line.
+        position: only what was shown at this place of a list, 1 being the first; None: all of a list.
         attributed: only events that carry the recommendation id of an impression of this experiment and arm.
         where: equality filter on the event's properties.
     """
 
     event: str
-    value: Literal["count", "value", "latency_ms", "fallback"] = "count"
+    value: Literal["count", "value", "latency_ms", "fallback", "novelty", "diversity"] = "count"
     attributed: bool = False
+    position: int | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -61,6 +70,8 @@ class Metric:
         cap_percentile: the same at a percentile of the units' numbers (0 to 1, over all arms); None: no cap.
         minimum: of a proportion, how many facts make a 1.
         after_hours: of retention, how long after exposure the return begins.
+        quantile: of a quantile metric, which: 0.95 is the value that 95 % do not exceed.
+        of: of a quantile metric, whether each fact has a value, or each unit that has any facts: their total.
         direction: which way is better.
         margin: of a guardrail, the relative worsening that is still tolerated (non-inferiority); 0: only harm that is
             shown counts.
@@ -77,6 +88,8 @@ class Metric:
     cap_percentile: float | None = None
     minimum: int = 1
     after_hours: float = 24.0
+    quantile: float = 0.5
+    of: Literal["facts", "units"] = "facts"
     direction: Literal["increase", "decrease"] = "increase"
     margin: float = 0.02
     format: Literal["percent", "number", "money", "ms"] = "number"
@@ -84,10 +97,15 @@ class Metric:
 
     @property
     def statistic(self) -> Literal["proportion", "mean", "ratio"]:
-        """Which statistic compares arms."""
+        """Which statistic compares arms by their sums (of a quantile metric: its mean)."""
         if self.kind in {MetricKind.PROPORTION, MetricKind.RETENTION}:
             return "proportion"
         return "ratio" if self.kind is MetricKind.RATIO else "mean"
+
+    @property
+    def is_quantile(self) -> bool:
+        """Whether arms are compared by a quantile of single values, which sums do not tell."""
+        return self.kind is MetricKind.QUANTILE
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `from_dict` takes."""
@@ -114,6 +132,8 @@ class Metric:
             raise MetricError(f"denominator: a {kind.value} metric {'needs' if denominator is None else 'has no'} one")
         _check_numbers(data)
         _check_words(data)
+        if kind is MetricKind.QUANTILE:
+            _check_quantile(data, numerator)
         rest = {k: v for k, v in data.items() if k not in {"key", "name", "kind", "numerator", "denominator"}}
         return cls(
             key=key, name=data.get("name") or key, kind=kind, numerator=numerator, denominator=denominator, **rest
@@ -128,9 +148,14 @@ _BOUNDS = (
     ("cap_percentile", 0.5, 1),
     ("minimum", 1, 1_000_000),
     ("after_hours", 0, 24 * 3650),
+    ("quantile", 0.01, 0.99),
     ("margin", 0, 0.99),
 )
-_CHOICES = (("direction", ("increase", "decrease")), ("format", ("percent", "number", "money", "ms")))
+_CHOICES = (
+    ("direction", ("increase", "decrease")),
+    ("format", ("percent", "number", "money", "ms")),
+    ("of", ("facts", "units")),
+)
 
 
 def _check_numbers(data: Mapping[str, Any]) -> None:
@@ -157,7 +182,22 @@ def _check_words(data: Mapping[str, Any]) -> None:
             raise MetricError(f"{name}={text!r}: must be a string of at most {longest} characters")
 
 
-_SOURCE_VALUES = ("count", "value", "latency_ms", "fallback")
+def _check_quantile(data: Mapping[str, Any], source: Source) -> None:
+    for name in ("cap", "cap_percentile"):
+        if data.get(name) is not None:
+            raise MetricError(
+                f"{name}={data[name]!r}: a quantile has no cap: it does not depend on how large the largest are"
+            )
+    if source.value in {"count", "fallback"} and data.get("of", "facts") == "facts":
+        raise MetricError(
+            f"numerator.value={source.value!r}: of single facts only amounts have quantiles (value, latency_ms, "
+            "novelty, diversity); with of=units each unit's total has"
+        )
+
+
+_OF_LISTS = ("latency_ms", "fallback", *LIST_QUALITY)
+_SOURCE_VALUES = ("count", "value", *_OF_LISTS)
+MAX_POSITION = 1_000
 
 
 def _source(place: str, data: object) -> Source:
@@ -174,10 +214,10 @@ def _source(place: str, data: object) -> Source:
     value = data.get("value", "count")
     if value not in _SOURCE_VALUES:
         raise MetricError(f"{place}.value={value!r}: must be one of {', '.join(_SOURCE_VALUES)}")
-    if event != IMPRESSION and value in {"latency_ms", "fallback"}:
+    if event != IMPRESSION and value in _OF_LISTS:
         raise MetricError(f"{place}.value={value!r}: only impressions have it, not {event!r}")
     if event == IMPRESSION and value == "value":
-        raise MetricError(f"{place}.value='value': impressions carry no value; use count, latency_ms or fallback")
+        raise MetricError(f"{place}.value='value': impressions carry no value; use count, {', '.join(_OF_LISTS)}")
     where = data.get("where", {})
     if not isinstance(where, Mapping) or not all(isinstance(name, str) for name in where):
         raise MetricError(f"{place}.where={where!r}: must be an object of property: value")
@@ -186,7 +226,19 @@ def _source(place: str, data: object) -> Source:
         raise MetricError(f"{place}.attributed={attributed!r}: must be true or false")
     if event == IMPRESSION and (where or attributed):
         raise MetricError(f"{place}: where and attributed filter events; impressions are always those of the arm")
-    return Source(event, value, attributed=attributed, where=dict(where))
+    position = data.get("position")
+    if position is not None:
+        _check_position(place, event, value, position, attributed=attributed)
+    return Source(event, value, attributed=attributed, position=position, where=dict(where))
+
+
+def _check_position(place: str, event: str, value: str, position: object, *, attributed: bool) -> None:
+    if isinstance(position, bool) or not isinstance(position, int) or not 1 <= position <= MAX_POSITION:
+        raise MetricError(f"{place}.position={position!r}: must be a whole number from 1 to {MAX_POSITION}")
+    if event == IMPRESSION and value != "count":
+        raise MetricError(f"{place}.position={position!r}: {value} is of a whole list, not of a place in it")
+    if event != IMPRESSION and not attributed:
+        raise MetricError(f"{place}.position={position!r}: needs attributed: other events belong to no list")
 
 
 _WEEK = 7 * 24.0
@@ -247,6 +299,17 @@ BUILT_IN: tuple[Metric, ...] = (
         description="Milliseconds that Reclift took for a list, on average.",
     ),
     Metric(
+        "latency_p95",
+        "Latency, 95 %",
+        MetricKind.QUANTILE,
+        Source(IMPRESSION, "latency_ms"),
+        quantile=0.95,
+        direction="decrease",
+        margin=0.1,
+        format="ms",
+        description="Milliseconds within which Reclift made 95 of 100 lists.",
+    ),
+    Metric(
         "fallback_rate",
         "Fallback rate",
         MetricKind.RATIO,
@@ -256,6 +319,34 @@ BUILT_IN: tuple[Metric, ...] = (
         margin=0.1,
         format="percent",
         description="Share of lists in which the arm's own strategy did not fill every place.",
+    ),
+    Metric(
+        "novelty",
+        "Novelty",
+        MetricKind.RATIO,
+        Source(IMPRESSION, "novelty"),
+        Source(IMPRESSION),
+        margin=0.1,
+        description="How surprising a list's items are, in bits: one more is half as many users who chose them lately.",
+    ),
+    Metric(
+        "diversity",
+        "Diversity",
+        MetricKind.RATIO,
+        Source(IMPRESSION, "diversity"),
+        Source(IMPRESSION),
+        margin=0.1,
+        format="percent",
+        description="Share of pairs of a list's items that are of different categories, on average over lists.",
+    ),
+    Metric(
+        "ctr_first",
+        "CTR of the first place",
+        MetricKind.RATIO,
+        Source("click", attributed=True, position=1),
+        Source(IMPRESSION, position=1),
+        format="percent",
+        description="Clicks on the item at the top of a list per list shown; other places are made likewise.",
     ),
 )
 """Metrics that every installation starts with."""

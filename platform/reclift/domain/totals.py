@@ -4,12 +4,15 @@ Definitions:
 - A unit belongs to the arm it met first; `arms_seen` counts all it met. Who met several is left out of reports.
 - Attributed events (clicks on lists) count when their recommendation id is one of this experiment's and arm's lists.
   They never precede their list: a client's clock that is behind does not turn a click into one before the exposure.
+  What arrived more than `EARLY` before the list was shown is none of it.
 - Other events count when they happen at or after the unit's first exposure and within the metric's window
   (intention to treat). An exposure that is logged after its conversion but happened before it counts all the same.
+- Of a place in the list, only what was shown there counts: its lists, and the events of just that item.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
 - A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
-- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED. Lists and
-  what was clicked on them count there whatever decided them, if they were on the placement: no arm was met yet.
+- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED. Lists that
+  were shown in it, and what was clicked on them, count there whatever decided them, if they were on the placement: no
+  arm was met yet.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from reclift.domain.metric import IMPRESSION, Metric, MetricKind, Source
+from reclift.domain.metric import IMPRESSION, LIST_QUALITY, Metric, MetricKind, Source
 
 HOUR_MICROS = 3_600_000_000
 DAY_MICROS = 24 * HOUR_MICROS
+EARLY = 12 * HOUR_MICROS
+"""Servers' clocks may differ by so much: an event cannot arrive earlier before its list."""
 _PRE_HOURS = 7 * 24.0
 
 
@@ -48,6 +53,8 @@ class Impression(Protocol):
     latency_ms: float | None
     fallback: Mapping[str, Any] | None
     items: Sequence[Mapping[str, Any]]
+    novelty: float | None
+    diversity: float | None
 
 
 class Event(Protocol):
@@ -55,6 +62,7 @@ class Event(Protocol):
 
     type: str
     at: int
+    received_at: int
     value: float | None
     item_id: str | None
     recommendation_id: str | None
@@ -88,6 +96,8 @@ class Total:
     pre_numerator: float = 0.0
     pre_denominator: float = 0.0
     days: tuple[Day, ...] = ()
+    sample: tuple[float, ...] | None = None
+    """The single values of a quantile metric, the smallest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,16 @@ class Measured:
     metrics: Sequence[Metric]
     everything: bool = False
     placement: str | None = None
+
+    @property
+    def past(self) -> int:
+        """How long before a unit's exposure something may matter, microseconds."""
+        return max((_past(metric) for metric in self.metrics), default=0)
+
+
+def _past(metric: Metric) -> int:
+    """The length of its pre-period."""
+    return round((metric.window_hours or _PRE_HOURS) * HOUR_MICROS)
 
 
 Fact = tuple[int, float]
@@ -177,15 +197,21 @@ def _total(
 ) -> Total | None:
     window = None if metric.window_hours is None else round(metric.window_hours * HOUR_MICROS)
     until = None if window is None else exposed + window
-    before = exposed - (window or round(_PRE_HOURS * HOUR_MICROS))
+    before = exposed - _past(metric)
 
     def pick(source: Source) -> tuple[list[Fact], list[Fact]]:
         facts = list(_facts(source, own, events))
         after = [fact for fact in facts if fact[0] >= exposed and (until is None or fact[0] < until)]
         if source.attributed or source.event == IMPRESSION:
-            facts = list(_facts(source, earlier, events))
+            facts = list(_facts(source, [one for one in earlier if one.at >= before], events))
         return after, [fact for fact in facts if before <= fact[0] < exposed]
 
+    if metric.is_quantile and metric.numerator.value == "latency_ms":
+        own, earlier = ([one for one in lists if one.latency_ms is not None] for lists in (own, earlier))
+    if metric.numerator.value in LIST_QUALITY:
+        own, earlier = (
+            [one for one in lists if _quality(one, metric.numerator) is not None] for lists in (own, earlier)
+        )
     numerators, pre_numerators = pick(metric.numerator)
     if metric.kind is MetricKind.RETENTION:
         back = exposed + round(metric.after_hours * HOUR_MICROS)
@@ -202,31 +228,53 @@ def _total(
         denominator=_sum(denominators),
         pre_numerator=_sum(pre_numerators),
         pre_denominator=_sum(pre_denominators),
-        days=_days(numerators, denominators),
+        sample=_sample(metric, numerators) if metric.is_quantile else None,
+        days=() if metric.is_quantile else _days(numerators, denominators),
     )
 
 
 def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Sequence[Event]]) -> Iterable[Fact]:
     if source.event == IMPRESSION:
         for impression in lists:
-            if source.value == "latency_ms":
+            if source.position is not None:
+                if any(item["position"] == source.position for item in impression.items):
+                    yield impression.at, 1.0
+            elif source.value in LIST_QUALITY:
+                yield impression.at, _quality(impression, source) or 0.0
+            elif source.value == "latency_ms":
                 yield impression.at, impression.latency_ms or 0.0
             elif source.value == "fallback":
                 yield impression.at, 0.0 if impression.fallback is None else 1.0
             else:
                 yield impression.at, 1.0
         return
-    shown = {one.recommendation_id: one.at for one in lists} if source.attributed else {}
-    for event in events.get(source.event, ()):
+    # This is where the rollup spends its time: what is the same for all events is asked once.
+    attributed, where, adds_values = source.attributed, source.where, source.value == "value"
+    shown = {one.recommendation_id: one.at for one in lists} if attributed else {}
+    there = _at_position(lists, source.position) if source.position is not None else None
+    for event in events.get(source.event, ()) if shown or not attributed else ():
         at = event.at
-        if source.attributed:
+        if attributed:
             list_at = shown.get(event.recommendation_id or "")
-            if list_at is None:
+            if list_at is None or event.received_at < list_at - EARLY:
                 continue
             at = max(at, list_at)
-        if any(event.properties.get(name) != wanted for name, wanted in source.where.items()):
+            if there is not None and (event.recommendation_id, event.item_id) not in there:
+                continue
+        if where and any(event.properties.get(name) != wanted for name, wanted in where.items()):
             continue
-        yield at, (event.value or 0.0) if source.value == "value" else 1.0
+        yield at, (event.value or 0.0) if adds_values else 1.0
+
+
+def _quality(impression: Impression, source: Source) -> float | None:
+    return impression.novelty if source.value == "novelty" else impression.diversity
+
+
+def _at_position(lists: Sequence[Impression], position: int) -> set[tuple[str | None, str | None]]:
+    """(list, item) of everything that was shown at a place."""
+    return {
+        (one.recommendation_id, item["item_id"]) for one in lists for item in one.items if item["position"] == position
+    }
 
 
 def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:
@@ -234,6 +282,12 @@ def _first(facts: Sequence[Fact], minimum: int) -> list[Fact]:
     if len(facts) < minimum:
         return []
     return [(sorted(facts)[minimum - 1][0], 1.0)]
+
+
+def _sample(metric: Metric, facts: Sequence[Fact]) -> tuple[float, ...]:
+    if metric.of == "units":
+        return (_sum(facts),) if facts else ()
+    return tuple(sorted(amount for _, amount in facts))
 
 
 def _sum(facts: Sequence[Fact]) -> float:
@@ -250,7 +304,12 @@ def _days(numerators: Sequence[Fact], denominators: Sequence[Fact]) -> tuple[Day
 
 def _positions(own: Sequence[Impression], clicks: Sequence[Event]) -> dict[int, tuple[int, int]]:
     """Position -> how often something was shown there, and clicked (once a list and item)."""
-    clicked = {(event.recommendation_id, event.item_id) for event in clicks}
+    earliest: dict[str | None, int] = {one.recommendation_id: one.at - EARLY for one in own}
+    clicked = {
+        (name, event.item_id)
+        for event in clicks
+        if (name := event.recommendation_id) in earliest and event.received_at >= earliest[name]
+    }
     counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for impression in own:
         for item in impression.items:

@@ -1,8 +1,9 @@
 """Tells people, once, what a report should make them look at: a broken split, harm, a result, silence.
 
 What an alert rests on holds under any number of looks (sequential tests and intervals), since every report is one. An
-alert goes out once for each experiment, phase, kind and subject, and again only after it has cleared. It counts as sent
-when the channel took it: what fails is tried again after the next report, on the channels that have not had it.
+alert goes out once for each experiment, phase, kind and subject, and again only after it has cleared. Each is a job of
+its own, with a run that people see: it counts as sent when the channel took it, and is tried again, later and later, on
+the channels that have not had it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from sqlalchemy import select
 
 from reclift.flows import jobs
 from reclift.flows.alert_channels import Channel
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.experiments import find
+from reclift.flows.job_retries import TryLater
 from reclift.flows.report_read import Read, readings
 from reclift.stats.evidence import guard, read_evidence
 from reclift.stats.plan import Plan
 from reclift.storage.database import Database
+from reclift.storage.tables import JobRun
 
 log = structlog.get_logger(__name__)
 
@@ -74,62 +78,76 @@ _TITLES = {
 }
 
 
-def notify(
-    database: Database, key: str, body: Mapping[str, Any], channels: Sequence[Channel], *, public_url: str = ""
-) -> int:
-    """Send what is new in a report; returns how many messages went out. Trouble is on record as a failed run.
+TASK = "alerts"
 
-    Only experiments that run or are paused tell anything; imported and replayed ones are history.
+
+def ask(
+    database: Database, queue: jobs.Queue, key: str, body: Mapping[str, Any], channels: Sequence[Channel]
+) -> list[int]:
+    """Ask for a job for each alert of a report that is not told yet; returns their numbers.
+
+    One that already waits for a channel that is down is not asked for twice; one that was given up is asked for again.
+    Only experiments that run or are paused tell anything new; imported and replayed ones are history.
     """
     if not channels or body["source"] != "live":
-        return 0
+        return []
+    with database.write() as session:
+        row = find(session, key, to_change=True)
+        if row.status not in _ACTIVE or row.phase != body["phase"]:
+            return []
+        before = dict(row.data.get("alerts") or {})
+        told = {_place(body["phase"], one): one for one in body["alerts"]}
+        # What has cleared may be told again when it comes back.
+        after = {place: names for place, names in before.items() if place in told}
+        if after != before:
+            row.data = {**row.data, "alerts": after}
+        open_runs = session.scalars(select(JobRun).where(JobRun.task == TASK, JobRun.state.in_(["queued", "running"])))
+        waiting = {(run.arguments["experiment"], _place(run.arguments["phase"], run.arguments)) for run in open_runs}
+        return [
+            jobs.request(session, queue, TASK, {"experiment": key, "phase": body["phase"], **one}, jobs.SCHEDULE).id
+            for place, one in told.items()
+            if (key, place) not in waiting and any(channel.name not in after.get(place, ()) for channel in channels)
+        ]
+
+
+def deliver(
+    database: Database, arguments: Mapping[str, Any], channels: Sequence[Channel], *, public_url: str = ""
+) -> str:
+    """Tell one alert on every channel that has not had it; returns what became of it.
+
+    Each channel on its own: one that is down does not keep the others from hearing. `TryLater` when one did not
+    take it: what was taken is on record, so that only that one hears it then.
+    """
+    key, place = arguments["experiment"], _place(arguments["phase"], arguments)
     with database.read() as session:
         row = find(session, key)
-        if row.status not in _ACTIVE or row.phase != body["phase"]:
-            return 0
-        name, before = row.name or key, dict(row.data.get("alerts") or {})
-    told = {f"{body['phase']}/{one['kind']}/{one['subject']}": one for one in body["alerts"]}
-    due = [
-        (place, one, channel)
-        for place, one in told.items()
-        for channel in channels
-        if channel.name not in before.get(place, ())
-    ]
-    sent: dict[str, list[str]] = {place: list(before.get(place, ())) for place in told}
-    if due:
-        _send(database, key, name, due, sent, public_url)
-    if sent != before:
+        if row.phase != arguments["phase"]:
+            return f"{key}: not sent, its phase is over"
+        name, told = row.name or key, list((row.data.get("alerts") or {}).get(place, ()))
+    taken: list[str] = []
+    failures: list[str] = []
+    for channel in channels:
+        if channel.name in told:
+            continue
+        try:
+            channel.send(_message(key, name, arguments, public_url))
+        except OSError as error:
+            log.warning("alert_not_sent", experiment=key, channel=channel.name, reason=str(error))
+            failures.append(f"{channel.name}: {error}")
+        else:
+            taken.append(channel.name)
+    if taken:
         with database.write() as session:
             row = find(session, key, to_change=True)
-            row.data = {**row.data, "alerts": sent}
-    return sum(len(names) for names in sent.values()) - sum(len(before.get(place, ())) for place in sent)
+            known = dict(row.data.get("alerts") or {})
+            row.data = {**row.data, "alerts": {**known, place: [*known.get(place, ()), *taken]}}
+    if failures:
+        raise TryLater("; ".join(failures))
+    return f"{key}: {_TITLES[arguments['kind']]}, told by {', '.join(taken) or 'nobody: all have had it'}"
 
 
-def _send(
-    database: Database,
-    key: str,
-    name: str,
-    due: Sequence[tuple[str, Mapping[str, Any], Channel]],
-    sent: dict[str, list[str]],
-    public_url: str,
-) -> None:
-    """Each on its own: one channel that is down does not keep the others from hearing. `sent` gets what was taken."""
-    failures: list[str] = []
-    try:
-        with jobs.recorded(database, "alerts", {"experiment": key}) as note:
-            for place, one, channel in due:
-                try:
-                    channel.send(_message(key, name, one, public_url))
-                except OSError as error:
-                    log.warning("alert_not_sent", experiment=key, channel=channel.name, reason=str(error))
-                    failures.append(f"{channel.name}: {error}")
-                else:
-                    sent[place].append(channel.name)
-            note(f"{key}: {len(due) - len(failures)} sent")
-            if failures:
-                raise jobs.JobError("; ".join(dict.fromkeys(failures)))
-    except jobs.JobError:
-        log.warning("alerts_failed", experiment=key, failed=len(failures))
+def _place(phase: int, alert: Mapping[str, Any]) -> str:
+    return f"{phase}/{alert['kind']}/{alert['subject']}"
 
 
 def _message(key: str, name: str, alert: Mapping[str, Any], public_url: str) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from reclift.flows.clock import now_micros
 from reclift.flows.configuration import aliases_changed, take_turns
 from reclift.flows.dead_letters import Burying
 from reclift.flows.drain_stream import StreamDrain
 from reclift.storage.database import Database, rows_changed
+from reclift.storage.erasures import note
 from reclift.storage.eventlog import SinkUnavailable
 from reclift.storage.persons import change_alone
 from reclift.storage.sinks.spool import SpoolSink
@@ -18,6 +20,7 @@ from reclift.storage.tables import (
     Alias,
     DeadLetter,
     DirtyUnit,
+    EventId,
     EventRow,
     ExperimentUnit,
     ExposureRow,
@@ -55,11 +58,13 @@ def erase(
 
     What was recorded under an alias before it was known to be this person goes too. What waits in the stream and in
     the spool is moved into the tables first, so that it cannot come back afterwards; `SinkUnavailable` when that is
-    not possible now. `forget` drops an id from memories outside the database; what it raises undoes the erasing.
+    not possible now. What others still hold of before is refused when it is written (see storage/erasures.py).
+    `forget` drops an id from memories outside the database; what it raises undoes the erasing.
     """
     from reclift.storage.sinks.database import DatabaseSink
 
-    spool.drain(Burying(database, DatabaseSink(database), "spool").append)
+    tables = Burying(database, DatabaseSink(database), "spool")
+    spool.drain(tables.append, tables.bury)
     if spool.size():
         raise SinkUnavailable("another process has facts on disk; it moves them within seconds")
     if stream is not None:
@@ -68,6 +73,8 @@ def erase(
         change_alone(session)
         take_turns(session)
         ids = [unit, *session.scalars(select(Alias.alias).where(Alias.unit_id == unit))]
+        events = select(EventRow.event_id).where(EventRow.unit_id.in_(ids))
+        session.execute(delete(EventId).where(EventId.event_id.in_(events)))
         removed = {
             table.__tablename__: rows_changed(session.execute(delete(table).where(table.unit_id.in_(ids))))
             for table in _TABLES
@@ -77,6 +84,7 @@ def erase(
             session.execute(delete(Alias).where(or_(Alias.unit_id.in_(ids), Alias.alias.in_(ids))))
         )
         aliases_changed(session)  # aliases or not: other processes are to forget what the person did
+        note(session, ids, now_micros())
         for one in ids:
             forget(one)
     for one in ids:

@@ -38,38 +38,56 @@ def checked(answer: Iterable[Any]) -> list[Scored]:
     """A strategy's answer as a list of sound items; `TypeError` or `ValueError` names what is wrong with it."""
     items = []
     for place, given in enumerate(islice(answer, MOST_ITEMS)):
-        if type(given) is Scored:
-            item_id, score, propensity, _ = given
-            # What nearly all are, at once: x - x is 0 for every finite x, and for no other.
-            if type(item_id) is str and type(score) is float and score - score == 0 and propensity is None:
-                items.append(given)
-                continue
-        scored = Scored(*given)
-        if not isinstance(scored.item_id, str):
-            raise TypeError(f"item {place}: item_id={scored.item_id!r} is no string")
-        for name in ("score", "propensity"):
-            number = getattr(scored, name)
-            if (number is not None or name == "score") and not math.isfinite(number):
-                raise ValueError(f"item {place} ({scored.item_id}): {name}={number!r} is not finite")
+        scored = given if type(given) is Scored else Scored(*given)
+        item_id, score, propensity, _ = scored
+        # What nearly all are, at once: x - x is 0 for every finite x, and for no other.
+        if type(item_id) is str and type(score) is float and score - score == 0 and propensity is None:
+            items.append(scored)
+            continue
+        if not isinstance(item_id, str):
+            raise TypeError(f"item {place}: item_id={item_id!r} is no string")
+        if not math.isfinite(score):
+            raise ValueError(f"item {place} ({item_id}): score={score!r} is not finite")
+        if propensity is not None and not math.isfinite(propensity):
+            raise ValueError(f"item {place} ({item_id}): propensity={propensity!r} is not finite")
         items.append(scored)
     return items
 
 
 class _Call:
-    """One question on its way: to a thread of the lane, and back through a lock that opens when the answer is there."""
+    """One question to a model, handed from the thread that asks to one that works.
 
-    __slots__ = ("answer", "begun", "dropped", "error", "gate", "late", "model", "query")
+    A bare lock tells that it is done: this happens for every list, and costs half of what a `Future` does.
+    """
+
+    __slots__ = ("_done", "error", "model", "query", "result", "taken")
 
     def __init__(self, model: Strategy, query: Query) -> None:
-        self.model = model
-        self.query = query
-        self.gate = threading.Lock()
-        self.gate.acquire()
-        self.answer: list[Scored] | None = None
+        self.model, self.query = model, query
+        self.result: list[Scored] | None = None
         self.error: BaseException | None = None
-        self.begun = False
-        self.dropped = False
-        self.late = False
+        self.taken = threading.Lock()
+        """Held by whoever decides whether it is worked on (the worker) or given up (the asker)."""
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def work(self) -> None:
+        """Ask the model, unless the asker has given up already."""
+        if not self.taken.acquire(blocking=False):
+            return
+        try:
+            self.result = checked(self.model.recommend(self.query))
+        except BaseException as error:  # noqa: BLE001 (handed to whoever waits; the working thread goes on)
+            self.error = error
+        self._done.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it is done within the time."""
+        return self._done.acquire(timeout=seconds)
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None or self.error is not None
 
 
 class _Lane:
@@ -84,10 +102,11 @@ class _Lane:
         self._idle = 0
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self.stuck = 0
+        self._late: set[_Call] = set()
         self.rest_until = 0.0
 
-    def submit(self, call: _Call) -> None:
+    def submit(self, model: Strategy, query: Query) -> _Call:
+        call = _Call(model, query)
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
@@ -95,41 +114,34 @@ class _Lane:
                 self._threads += 1
                 threading.Thread(target=self._run, name=f"strategy-{self._name}", daemon=True).start()
         self._work.put(call)
+        return call
 
     def _run(self) -> None:
         while (call := self._work.get()) is not None:
-            with self._lock:
-                call.begun = True
-                dropped = call.dropped
-            if not dropped:
-                try:
-                    call.answer = checked(call.model.recommend(call.query))
-                except BaseException as error:  # noqa: BLE001 (handed to whoever waits; this thread goes on)
-                    call.error = error
+            call.work()
             with self._lock:
                 self._idle += 1
-                if call.late:
-                    self.stuck -= 1
-                call.gate.release()
+                self._late.discard(call)
             del call
 
-    def note_late(self, call: _Call) -> bool:
-        """False: it is no longer late, its answer came this very moment."""
+    def note_late(self, call: _Call) -> None:
+        if call.taken.acquire(blocking=False):
+            return  # it never began: all threads were busy
         with self._lock:
-            if not call.gate.locked():
-                return False
-            if not call.begun:
-                call.dropped = True  # all threads were busy
-                return True
-            call.late = True
-            self.stuck += 1
-            if self.stuck >= MOST_STUCK:
+            if call.done:
+                return
+            self._late.add(call)
+            if len(self._late) >= MOST_STUCK:
                 self.rest_until = time.monotonic() + REST_SECONDS
-            return True
+
+    @property
+    def stuck(self) -> int:
+        """Calls that are late and still running."""
+        return len(self._late)
 
     @property
     def resting(self) -> bool:
-        return self.stuck >= MOST_STUCK or (self.rest_until > 0 and self.rest_until > time.monotonic())
+        return self.stuck >= MOST_STUCK or self.rest_until > time.monotonic()
 
     def close(self) -> None:
         for _ in range(self._most):
@@ -159,16 +171,16 @@ class Guard:
         lane = self._lanes.get(name) or self._open(name)
         if lane.resting:
             return Asked((), "timeout")
-        call = _Call(model, query)
-        lane.submit(call)
-        if not call.gate.acquire(timeout=self._timeout) and lane.note_late(call):
+        call = lane.submit(model, query)
+        if not call.wait(self._timeout) and not call.done:
             log.warning("strategy_late", strategy=name, seconds=self._timeout)
+            lane.note_late(call)
             return Asked((), "timeout")
-        if call.error is not None or call.answer is None:
+        if call.error is not None:
             # Foreign code: whatever it raises, the fallback fills the list, and the log has the trace.
             log.error("strategy_failed", strategy=name, exc_info=call.error)
             return Asked((), "error")
-        return Asked(call.answer)
+        return Asked(call.result if call.result is not None else ())
 
     def _open(self, name: str) -> _Lane:
         with self._lock:

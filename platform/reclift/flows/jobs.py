@@ -32,6 +32,11 @@ MOST_ATTEMPTS = 3
 STALE_SECONDS = 60
 """A job whose message was sent this long ago and is still queued may have lost it; the sweeper sends it again."""
 
+ASKED_FOR = ("train", "report", "evaluate", "alerts")
+"""Tasks that a worker does when asked; others it does by its schedule."""
+
+SCHEDULE = "schedule"
+"""Who asks for what nobody asked for."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -184,12 +189,6 @@ def find(session: Session, job_id: int) -> JobRun:
     return run
 
 
-def again(session: Session, queue: Queue, job_id: int, actor: str) -> JobRun:
-    """Ask for the same job once more."""
-    run = find(session, job_id)
-    return request(session, queue, run.task, run.arguments, actor)
-
-
 def view(run: JobRun) -> dict[str, Any]:
     """A job as pages and the API show it."""
     seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else None
@@ -263,7 +262,7 @@ def recorded(
             task=task,
             arguments=dict(arguments or {}),
             state="running",
-            actor="schedule",
+            actor=SCHEDULE,
             queued_at=now(),
             started_at=now(),
             alive_at=now(),

@@ -200,6 +200,8 @@ def _facts(key: str, placement: str, strategies: Mapping[str, str], lists: Itera
                 "fallback": None,
                 "latency_ms": None,
                 "items": [_item(shown, strategy, row.arm) for shown in row.items],
+                "novelty": None,
+                "diversity": None,
             }
         )
         facts.exposures.append(

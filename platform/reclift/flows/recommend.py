@@ -13,6 +13,7 @@ import structlog
 
 from reclift.domain.decision import Decision
 from reclift.domain.events import MICROS, Facts
+from reclift.domain.list_quality import diversity, novelty
 from reclift.flows.assign import exposure
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
@@ -231,6 +232,7 @@ class Recommender:
             return
         # Who tests sees the arm, but the list is not one of the experiment's.
         counted = decision if decision is not None and decision.counts else None
+        shown = tuple(row["item_id"] for row in rows)
         impression = {
             "recommendation_id": recommendation_id,
             "unit_id": wish.unit,
@@ -245,6 +247,8 @@ class Recommender:
             "fallback": fallback,
             "latency_ms": round(latency_ms, 3),
             "items": [_logged(row) if "reason" in row else row for row in rows],
+            "novelty": novelty(shown, serving.items.novelty, serving.items.most_novel),
+            "diversity": diversity(shown, serving.items.categories),
         }
         facts = Facts(impressions=[impression])
         if counted is not None:
@@ -257,7 +261,7 @@ class Recommender:
         self._log.append(facts)
         if serving.sticky:
             self._sticky.note(facts.exposures, serving.sticky)
-        self._shown.note(wish.unit, wish.placement, recommendation_id, at, tuple(row["item_id"] for row in rows))
+        self._shown.note(wish.unit, wish.placement, recommendation_id, at, shown)
 
 
 def _logged(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
-from reclift.flows import alerts, power, report_novelty, report_parts, report_trust, rollup
+from reclift.flows import alerts, power, report_lists, report_novelty, report_parts, report_trust, rollup
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
 from reclift.flows.errors import Conflict, NotFound
@@ -36,6 +36,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
     until, first = data_until(session, row.key, row.phase), first_exposure(session, row.key, row.phase)
     units = sum(count.units for count in counts.values())
     plan = plan_of(row, units, first, until)
+    share = min(1.0, (plan.days_run or 0.0) / plan.days_planned) if plan.days_planned else None
     decision = _decide(row, ratio, reads, plan)
     chosen = Analysis.from_dict(row.data.get("analysis"))
     waiting = rollup.waiting(session)
@@ -68,13 +69,15 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
             }
             for arm in row.arms
         ],
-        "metrics": [metric_view(row, read) for read in reads],
+        "metrics": [metric_view(row, read, share) for read in reads],
         "decision": decision.to_dict(),
         "series": report_parts.series(
-            session, row, [(read.metric, read.cap) for read in reads if read.role != "guardrail"]
+            session,
+            row,
+            [(read.metric, read.cap) for read in reads if read.role != "guardrail" and not read.metric.is_quantile],
         ),
         "positions": report_parts.position_view(session, row),
-        "lists": report_parts.lists(session, row),
+        "lists": report_lists.lists(session, row),
         "method": {
             "level": chosen.level,
             "means": "Welch's t; relative lift by the delta method",

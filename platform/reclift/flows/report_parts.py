@@ -1,27 +1,24 @@
-"""The report beside the lifts: can it be trusted, how did it develop, where did clicks fall, what was shown."""
+"""The report beside the lifts: can it be trusted, how did it develop, where did clicks fall."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
 from reclift.domain.metric import Metric
 from reclift.stats.comparison import compare
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import latest_lists, positions
+from reclift.storage.aggregates import positions
 from reclift.storage.aggregates_days import DayTable, Past, day_table, past_values, unit_index
-from reclift.storage.tables import ExperimentRow, ItemRow
+from reclift.storage.tables import ExperimentRow
 
-LISTS = 5_000
 MOST_DAYS = 400
 _EPOCH = date(1970, 1, 1)
 
@@ -103,33 +100,6 @@ def _point(
 def position_view(session: Session, row: ExperimentRow) -> list[dict[str, Any]]:
     """CTR by arm and position."""
     return positions(session, row.key, row.phase)
-
-
-def lists(session: Session, row: ExperimentRow) -> list[dict[str, Any]]:
-    """What the newest lists were like, by arm: coverage of the catalogue, fallback rate, latency."""
-    shown: dict[str, set[str]] = defaultdict(set)
-    count: dict[str, int] = defaultdict(int)
-    fallbacks: dict[str, int] = defaultdict(int)
-    latencies: dict[str, list[float]] = defaultdict(list)
-    for arm, items, fallback, latency in latest_lists(session, row.key, row.phase, LISTS):
-        count[arm] += 1
-        shown[arm].update(item["item_id"] for item in items)
-        fallbacks[arm] += fallback is not None
-        if latency is not None:
-            latencies[arm].append(latency)
-    catalogue = session.scalar(select(func.count()).select_from(ItemRow).where(ItemRow.available)) or 0
-    return [
-        {
-            "arm": arm.key,
-            "lists": count[arm.key],
-            "items_shown": len(shown[arm.key]),
-            "coverage": min(1.0, len(shown[arm.key]) / catalogue) if catalogue and row.source != "imported" else None,
-            "fallback_rate": fallbacks[arm.key] / count[arm.key] if count[arm.key] else None,
-            "latency_ms": float(np.mean(latencies[arm.key])) if latencies[arm.key] else None,
-            "latency_p95_ms": float(np.quantile(latencies[arm.key], 0.95)) if latencies[arm.key] else None,
-        }
-        for arm in row.arms
-    ]
 
 
 CSV_COLUMNS = (

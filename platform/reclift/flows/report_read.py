@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,30 +14,40 @@ from reclift.domain.events import parse_time
 from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
-from reclift.stats.comparison import arm_summary, compare
+from reclift.flows.report_compare import bootstraps, compare_arms, compare_quantile, design_of, repeated
+from reclift.stats.comparison import arm_summary
 from reclift.stats.decision import MetricReading
 from reclift.stats.families import adjust_families
-from reclift.stats.group_sequential import latest_alpha, looks
+from reclift.stats.group_sequential import latest_look
 from reclift.stats.plan import Plan
-from reclift.stats.result import Comparison
+from reclift.stats.quantile import quantile_summary
+from reclift.stats.result import ArmSummary, Comparison
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates import ArmCount, Segment, arm_sums, cap_value, units_between
+from reclift.storage.aggregates_units import samples
 from reclift.storage.tables import ExperimentRow
 
 Role = Literal["primary", "secondary", "guardrail"]
 
-_MOST_UNITS_NOW = 5_000
-
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One metric with its arms' sums and its comparisons."""
+    """One metric with its arms' sums and its comparisons.
+
+    Attributes:
+        bootstraps: arm -> the cross-check, where it was asked for.
+        levels: of a quantile metric, arm -> its quantile.
+        values: of a quantile metric, arm -> how many values it was read from.
+    """
 
     metric: Metric
     role: Role
     cap: float | None
     sums: Mapping[str, Sums]
     comparisons: Sequence[Comparison]
+    bootstraps: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    levels: Mapping[str, ArmSummary] = field(default_factory=dict)
+    values: Mapping[str, int] = field(default_factory=dict)
 
 
 def roles(row: ExperimentRow, known: Mapping[str, Metric]) -> list[tuple[Metric, Role]]:
@@ -61,8 +71,6 @@ def read_metrics(
     only: Role | None = None,
 ) -> list[Read]:
     """Sums and comparisons of every metric; p-values are adjusted within their role (`stats.families`)."""
-    chosen = Analysis.from_dict(row.data.get("analysis"))
-    control = next(arm.key for arm in row.arms if arm.control)
     known = metric_flow.all_metrics(session)
     reads = []
     units = sum(count.units for count in counts.values())
@@ -71,34 +79,29 @@ def read_metrics(
             continue
         cap = cap_value(session, row.key, row.phase, metric, units)
         sums = arm_sums(session, row.key, row.phase, metric, counts, cap=cap, segment=segment)
-        comparisons = [
-            compare(
-                sums[control],
-                sums[arm.key],
-                kind=metric.statistic,
-                level=chosen.level,
-                cuped=chosen.cuped,
-                sequential_tuning=chosen.tuning,
-                arm=arm.key,
-                control_arm=control,
-                higher_is_better=metric.direction == "increase",
-            )
-            for arm in row.arms
-            if not arm.control
-        ]
-        reads.append(Read(metric, role, cap, sums, comparisons))
+        if metric.is_quantile:
+            found = samples(session, row.key, row.phase, metric.key, [arm.key for arm in row.arms])
+            levels = {arm: quantile_summary(sample, metric.quantile) for arm, sample in found.items()}
+            values = {arm: sample.values.size for arm, sample in found.items()}
+            reads.append(Read(metric, role, None, sums, compare_quantile(row, metric, found), {}, levels, values))
+            continue
+        comparisons = compare_arms(session, row, metric, sums, cap=cap, within=segment is not None)
+        resampled = bootstraps(session, row, metric, sums, cap) if segment is None else {}
+        reads.append(Read(metric, role, cap, sums, comparisons, resampled))
     return _adjusted(reads)
 
 
-def metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
-    """A metric as the report shows it."""
+def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> dict[str, Any]:
+    """A metric as the report shows it. `share` of the planned length that is over; None: none was planned."""
     metric = read.metric
+    chosen = Analysis.from_dict(row.data.get("analysis"))
     return {
         "metric": metric.key,
         "name": metric.name,
         "description": metric.description,
         "role": read.role,
-        "kind": metric.statistic,
+        "kind": "quantile" if metric.is_quantile else metric.statistic,
+        "quantile": metric.quantile if metric.is_quantile else None,
         "format": metric.format,
         "direction": metric.direction,
         "window_hours": metric.window_hours,
@@ -107,13 +110,27 @@ def metric_view(row: ExperimentRow, read: Read) -> dict[str, Any]:
                 "arm": arm.key,
                 "control": arm.control,
                 "total": read.sums[arm.key].x,
-                "denominator": read.sums[arm.key].y if metric.statistic == "ratio" else read.sums[arm.key].n,
-                **arm_summary(read.sums[arm.key], metric.statistic).to_dict(),
+                "denominator": _denominator(read, arm.key),
+                **(read.levels.get(arm.key) or arm_summary(read.sums[arm.key], metric.statistic)).to_dict(),
             }
             for arm in row.arms
         ],
-        "comparisons": [comparison.to_dict() for comparison in read.comparisons],
+        "comparisons": [
+            comparison.to_dict()
+            | {
+                "group_sequential": repeated(chosen, share, comparison),
+                "bootstrap": read.bootstraps.get(comparison.arm),
+            }
+            for comparison in read.comparisons
+        ],
     }
+
+
+def _denominator(read: Read, arm: str) -> float:
+    """What the arm's total is over: a ratio's denominator, a quantile's values, or units."""
+    if read.metric.is_quantile:
+        return float(read.values.get(arm, 0))
+    return read.sums[arm].y if read.metric.statistic == "ratio" else read.sums[arm].n
 
 
 def readings(reads: Sequence[Read]) -> list[MetricReading]:
@@ -147,9 +164,8 @@ def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None
     chosen = Analysis.from_dict(row.data.get("analysis"))
     look_alpha = None
     if chosen.regime == "group_sequential" and days_planned:
-        shares = [look / chosen.looks for look in range(1, chosen.looks + 1)]
-        design = looks(shares, alpha=1 - chosen.level, family=chosen.family, rho=chosen.rho)
-        look_alpha = latest_alpha(design, min(1.0, days_run / days_planned))
+        reached = latest_look(design_of(chosen), min(1.0, days_run / days_planned))
+        look_alpha = reached[1].nominal_alpha if reached else None
     # A length that was changed on the way may have been changed because of what was seen: then nothing that rests on a
     # planned end can be read.
     as_planned = bool(days_planned) and not length_changed(row)

@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
 from reclift.flows.errors import Invalid
+from reclift.flows.report_compare import prior
 from reclift.flows.report_read import Read, metric_view, read_metrics
+from reclift.stats.bayes import BetaPrior
 from reclift.stats.segments import SegmentReading, by_segment
 from reclift.stats.words import p_words
 from reclift.storage.aggregates import ArmCount, Segment, arm_counts, segment_count, segment_values
@@ -66,6 +68,8 @@ def _by_arm(row: ExperimentRow, arm: str, reads: list[tuple[str, int, Read]]) ->
         control_arm=control,
         cuped=chosen.cuped,
         sequential_tuning=chosen.tuning,
+        prior=prior(chosen),
+        rate_prior=BetaPrior(chosen.rate_prior_alpha, chosen.rate_prior_beta),
         higher_is_better=metric.direction == "increase",
     )
 

@@ -1,13 +1,13 @@
 """Keeps units' totals right: recomputes, from the raw facts, just those units that have new ones.
 
-Idempotent, and exact with late, repeated and out-of-order facts, because a unit is always computed whole. Safe with
-several workers without a lock: a worker writes only if the marks it claimed are all still there when it deletes them;
-if not, another worker was faster, and it starts over.
+Idempotent, and exact with late, repeated and out-of-order facts, because a unit is always computed whole, from all
+facts that its totals can depend on (see storage/unit_facts.py). Safe with several workers without a lock: a worker
+writes only if the marks it claimed are all still there when it deletes them; if not, another worker was faster, and it
+starts over.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,14 +21,13 @@ from reclift.flows import metrics as metric_flow
 from reclift.flows.holdouts import KIND
 from reclift.flows.identity import merge_late
 from reclift.flows.retention import settled
+from reclift.storage import unit_facts
 from reclift.storage.database import Database
 from reclift.storage.tables import (
     DirtyUnit,
-    EventRow,
     ExperimentRow,
     ExperimentUnit,
     ExposureRow,
-    ImpressionRow,
     PositionTotal,
     UnitDay,
     UnitTotal,
@@ -126,55 +125,19 @@ def _portions(marks: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _compute(session: Session, units: Sequence[str]) -> _Rows:
-    exposures = defaultdict(list)
-    for row in session.execute(
-        select(
-            ExposureRow.unit_id,
-            ExposureRow.experiment,
-            ExposureRow.phase,
-            ExposureRow.arm,
-            ExposureRow.at,
-            ExposureRow.attributes,
-        ).where(ExposureRow.unit_id.in_(units))
-    ):
-        exposures[row.unit_id].append(row)
-    result = _Rows()
-    if not exposures:
-        return result
-    exposed = list(exposures)
-    impressions: Mapping[str, list[Any]] = defaultdict(list)
-    for row in session.execute(
-        select(
-            ImpressionRow.unit_id,
-            ImpressionRow.recommendation_id,
-            ImpressionRow.at,
-            ImpressionRow.placement,
-            ImpressionRow.experiment,
-            ImpressionRow.phase,
-            ImpressionRow.arm,
-            ImpressionRow.latency_ms,
-            ImpressionRow.fallback,
-            ImpressionRow.items,
-        ).where(ImpressionRow.unit_id.in_(exposed))
-    ):
-        impressions[row.unit_id].append(row)
-    events: Mapping[str, list[Any]] = defaultdict(list)
-    for row in session.execute(
-        select(
-            EventRow.unit_id,
-            EventRow.type,
-            EventRow.at,
-            EventRow.value,
-            EventRow.item_id,
-            EventRow.recommendation_id,
-            EventRow.properties,
-        ).where(EventRow.unit_id.in_(exposed))
-    ):
-        events[row.unit_id].append(row)
     chosen = measured(session)
-    for unit in exposed:
-        facts = UnitFacts(exposures[unit], impressions[unit], events[unit])
-        for (experiment, phase), computed in compute(facts, chosen).items():
+    met = unit_facts.exposures(session, units)
+    since: dict[str, int] = {}
+    for unit, exposures in met.items():
+        known = [
+            (row.at, chosen[row.experiment, row.phase]) for row in exposures if (row.experiment, row.phase) in chosen
+        ]
+        if known:
+            since[unit] = min(at - one.past for at, one in known)
+    found = unit_facts.facts(session, since)
+    result = _Rows()
+    for unit, (impressions, events) in found.items():
+        for (experiment, phase), computed in compute(UnitFacts(met[unit], impressions, events), chosen).items():
             _add(result, unit, experiment, phase, computed)
     return result
 
@@ -197,10 +160,12 @@ def _add(rows: _Rows, unit: str, experiment: str, phase: int, computed: Unit) ->
             {
                 **key,
                 "metric": metric,
+                "arm": computed.arm if computed.arms_seen == 1 else "",
                 "numerator": total.numerator,
                 "denominator": total.denominator,
                 "pre_numerator": total.pre_numerator,
                 "pre_denominator": total.pre_denominator,
+                "sample": None if total.sample is None else list(total.sample),
             }
         )
         rows.days += [_day(key, metric, day) for day in total.days]

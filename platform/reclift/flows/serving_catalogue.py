@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reclift.storage.tables import ItemRow, NewItem
+from reclift.storage.tables import ItemNovelty, ItemRow, NewItem
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Items:
         categories: item -> its category, of available items that have one.
         by_category: the other way round.
         features: item -> what describes it, as `domain.rerank` reads it; `None`: not read, since nothing asks for it.
+        novelty: item -> bits; see `domain.list_quality`. Items that are not in it are as new as the newest.
+        most_novel: the largest of them; None: nothing is known yet.
         new: items that few have met, those that the fewest have first; only where a placement explores.
     """
 
@@ -29,6 +31,8 @@ class Items:
     by_category: Mapping[str, frozenset[str]] = field(default_factory=dict)
     features: Mapping[str, frozenset[str]] | None = None
     new: tuple[str, ...] = ()
+    novelty: Mapping[str, float] = field(default_factory=dict)
+    most_novel: float | None = None
 
     def within(self, categories: frozenset[str]) -> frozenset[str]:
         """The available items of any of these categories."""
@@ -55,12 +59,15 @@ def load_items(session: Session, *, described: bool, exploring: bool) -> Items:
     if exploring:
         rows = session.scalars(select(NewItem.item_id).order_by(NewItem.met, NewItem.item_id))
         fresh = tuple(item for item in rows if item in known)
+    novelty = {row.item_id: row.bits for row in session.execute(select(ItemNovelty.item_id, ItemNovelty.bits))}
     return Items(
         available=known,
         categories=categories,
         by_category={category: frozenset(items) for category, items in by_category.items()},
         features=features if described else None,
         new=fresh,
+        novelty=novelty,
+        most_novel=max(novelty.values(), default=None),
     )
 
 

@@ -4,19 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reclift.stats.comparison import Kind, estimate
 from reclift.stats.cuped import joint
+from reclift.stats.estimators import Kind, estimate
 from reclift.stats.lift import require_base
 from reclift.stats.result import CannotCompute, Code, Interval, check_level
 from reclift.stats.sums import Sums
 
 ENOUGH_GROUPS = 50
 """Groups of units an arm must have for resampling them to mean anything."""
+
+
+GROUPS = 1000
+"""Groups that `grouped` makes."""
+
+
+class UnitValues(NamedTuple):
+    """One arm's units, a value each of `x`, `y`, `u`, `v` (as in `Sums`); shape `(units,)`."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    u: NDArray[np.float64]
+    v: NDArray[np.float64]
+
+
+def grouped(values: UnitValues, units: int, seed: int) -> list[Sums]:
+    """Units put together at random into at most `GROUPS` groups, each added up.
+
+    `units` counts all of the arm's: those beyond `values` have zeros everywhere, so it does not matter which are where,
+    only how many each group has, which is multinomial.
+    """
+    rng = np.random.default_rng(seed)
+    groups = min(GROUPS, units)
+    if groups == 0:
+        return []
+    group = rng.integers(0, groups, values.x.size)
+    count = np.bincount(group, minlength=groups)
+    count = count + rng.multinomial(max(0, units - values.x.size), np.full(groups, 1.0 / groups))
+    columns = dict(zip(UnitValues._fields, values, strict=True))
+    weights = dict(columns)
+    for name in (f.name for f in fields(Sums) if len(f.name) == 2):
+        weights[name] = columns[name[0]] * columns[name[1]]
+    totals = {name: np.bincount(group, weights=column, minlength=groups) for name, column in weights.items()}
+    return [
+        Sums(n=float(count[place]), **{name: float(total[place]) for name, total in totals.items()})
+        for place in range(groups)
+        if count[place]
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +67,15 @@ class BootstrapReading:
     lift: float
     lift_ci: Interval
     draws: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the report shows it."""
+        return {
+            "difference_ci": list(self.difference_ci),
+            "difference_std_error": self.difference_std_error,
+            "lift_ci": list(self.lift_ci),
+            "draws": self.draws,
+        }
 
 
 def bootstrap(

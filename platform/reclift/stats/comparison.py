@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Literal, get_args
 
 from reclift.stats import bayes, binary, sequential
 from reclift.stats.attempts import FIXED_FIELDS, Attempts
 from reclift.stats.cuped import Adjusted
 from reclift.stats.cuped import cuped as adjust_by_the_past
-from reclift.stats.estimate import Estimate
+from reclift.stats.estimators import Kind, estimate
 from reclift.stats.lift import Effect, base_is_weak
-from reclift.stats.mean import as_counts, mean, proportion
+from reclift.stats.mean import as_counts
 from reclift.stats.posterior import read_beta
-from reclift.stats.ratio import ratio
 from reclift.stats.readings import plain_effect, read_comparison
 from reclift.stats.result import ArmSummary, CannotCompute, Code, Comparison, Reason, finite
+from reclift.stats.stratify import stratified
 from reclift.stats.sums import Sums
 from reclift.stats.words import percent, share
 
-Kind = Literal["proportion", "mean", "ratio"]
-
-_ESTIMATORS: dict[str, Callable[[Sums], Estimate]] = {"proportion": proportion, "mean": mean, "ratio": ratio}
 _METHODS = {
     "proportion": "Welch t",
     "mean": "Welch t",
@@ -38,18 +34,6 @@ SMALL_SAMPLE = 30
 
 IMBALANCE_P = 0.001
 """p-value of the arms being alike before the experiment, below which a warning says so."""
-
-
-def estimate(sums: Sums, kind: Kind) -> Estimate:
-    """An arm's level by the estimator of its kind.
-
-    Raises:
-        CannotCompute: see `mean`, `proportion` and `ratio`.
-        ValueError: unknown kind.
-    """
-    if kind not in _ESTIMATORS:
-        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(get_args(Kind))}")
-    return _ESTIMATORS[kind](sums)
 
 
 def arm_summary(sums: Sums, kind: Kind) -> ArmSummary:
@@ -80,6 +64,7 @@ class _Basis:
     effect: Effect
     method: str
     adjusted: Adjusted | None = None
+    reduction: float | None = None
 
 
 def compare(
@@ -91,6 +76,7 @@ def compare(
     arm: str = "treatment",
     control_arm: str = "control",
     cuped: bool = False,
+    strata: Sequence[tuple[Sums, Sums]] | None = None,
     sequential_tuning: int = sequential.DEFAULT_TUNING,
     prior: bayes.NormalPrior | None = None,
     rate_prior: bayes.BetaPrior | None = None,
@@ -106,6 +92,8 @@ def compare(
         arm: the treatment's key, for the result and its sentences.
         control_arm: the control's key.
         cuped: adjust by the values before exposure in `u` (and `v`).
+        strata: the same units as (control, treatment) of each stratum: post-stratification, instead of CUPED. With few
+            successes it gives way to the exact reading of all units.
         sequential_tuning: units at which the always-valid interval is tightest; fixed before the start.
         prior: of the relative lift, for means, ratios and adjusted proportions; flat by default.
         rate_prior: of each arm's rate, for proportions; uniform by default.
@@ -118,8 +106,10 @@ def compare(
         ValueError: unknown kind, a level outside (0, 1), a tuning that is not positive.
     """
     attempt = Attempts()
-    basis = _basis(attempt, (control_arm, control), (arm, treatment), kind, cuped)
-    adjusted = basis.adjusted if basis else None
+    few = kind == "proportion" and not cuped and _has_few(control, treatment)
+    basis = _basis(
+        attempt, (control_arm, control), (arm, treatment), kind, None if few else strata, use_covariate=cuped
+    )
     comparison = read_comparison(
         attempt,
         basis.effect if basis else None,
@@ -130,13 +120,13 @@ def compare(
         names=(control_arm, arm),
         sequential_tuning=sequential_tuning,
         higher_is_better=higher_is_better,
-        variance_reduction=adjusted.reduction if adjusted else None,
+        variance_reduction=basis.reduction if basis else None,
         prior=prior,
     )
     if basis is None:
         return comparison
     few = False
-    if kind == "proportion" and adjusted is None:
+    if kind == "proportion" and basis.reduction is None:
         a, b = as_counts(control), as_counts(treatment)
         few = binary.has_few(a, b)
         if few:
@@ -147,8 +137,21 @@ def compare(
     return replace(comparison, warnings=tuple(warnings))
 
 
+def _has_few(control: Sums, treatment: Sums) -> bool:
+    try:
+        return binary.has_few(as_counts(control), as_counts(treatment))
+    except CannotCompute:
+        return False
+
+
 def _basis(
-    attempt: Attempts, control: tuple[str, Sums], treatment: tuple[str, Sums], kind: Kind, use_covariate: bool
+    attempt: Attempts,
+    control: tuple[str, Sums],
+    treatment: tuple[str, Sums],
+    kind: Kind,
+    strata: Sequence[tuple[Sums, Sums]] | None,
+    *,
+    use_covariate: bool,
 ) -> _Basis | None:
     estimates = []
     for key, sums in (control, treatment):
@@ -162,12 +165,19 @@ def _basis(
     plain = attempt.all_fields(lambda: plain_effect(a, b))
     if plain is None:
         return None
+    if strata is not None:
+        parted = attempt(("variance_reduction",), lambda: stratified(strata, kind))
+        if parted is None:
+            return _Basis(plain, _METHODS[kind])
+        count = f"{parted.strata} strat{'um' if parted.strata == 1 else 'a'}"
+        method = f"{_METHODS[kind]}, post-stratified ({count})"
+        return _Basis(parted.effect, method, reduction=parted.reduction)
     if not use_covariate:
         return _Basis(plain, _METHODS[kind])
     adjusted = attempt(("variance_reduction",), lambda: adjust_by_the_past(control[1], treatment[1], kind))
     if adjusted is None:
         return _Basis(plain, _METHODS[kind])
-    return _Basis(adjusted.effect, f"{_METHODS[kind]}, with CUPED", adjusted)
+    return _Basis(adjusted.effect, f"{_METHODS[kind]}, with CUPED", adjusted, adjusted.reduction)
 
 
 def _warnings(comparison: Comparison, basis: _Basis, fewest_units: int, *, few: bool) -> Iterator[Reason]:

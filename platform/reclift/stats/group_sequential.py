@@ -102,9 +102,9 @@ def repeated_interval(estimate: float, std_error: float, look: Look) -> Interval
     return Interval.around(estimate, look.bound * std_error)
 
 
-def latest_alpha(design: Sequence[Look], information: float) -> float | None:
-    """Nominal level of the latest look of `design` that `information` has reached; `None` before the first."""
-    reached = [look.nominal_alpha for look in design if look.information <= information + 1e-9]
+def latest_look(design: Sequence[Look], information: float) -> tuple[int, Look] | None:
+    """The latest look of `design` that `information` has reached, with its number from 1; `None` before the first."""
+    reached = [(place, look) for place, look in enumerate(design, 1) if look.information <= information + 1e-9]
     return reached[-1] if reached else None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from reclift.stats.comparison import Kind, compare
+from reclift.stats.comparison import compare
+from reclift.stats.estimators import Kind
 from reclift.stats.result import Comparison
 from reclift.stats.sums import Sums
 from reclift.stats.words import percent

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from scipy import special
 
-from reclift.stats.comparison import Kind, estimate
 from reclift.stats.cuped import joint
+from reclift.stats.estimators import Kind, estimate
 from reclift.stats.lift import require_base
 from reclift.stats.result import CannotCompute, Code, check_probability
 from reclift.stats.sequential import DEFAULT_TUNING, rho_squared

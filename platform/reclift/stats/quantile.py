@@ -10,10 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reclift.stats.attempts import Attempts
+from reclift.stats.attempts import FIXED_FIELDS, Attempts
+from reclift.stats.bayes import NormalPrior
 from reclift.stats.estimate import Estimate, z_quantile
 from reclift.stats.readings import plain_effect, read_comparison
-from reclift.stats.result import CannotCompute, Code, Comparison, check_level, check_probability
+from reclift.stats.result import (
+    ArmSummary,
+    CannotCompute,
+    Code,
+    Comparison,
+    Reason,
+    check_level,
+    check_probability,
+)
 from reclift.stats.sequential import DEFAULT_TUNING
 
 METHOD = "quantiles with order-statistic intervals, Welch t"
@@ -32,6 +41,7 @@ class QuantileEstimate:
         low: lower bound of its two-sided interval at `level`.
         high: upper bound.
         level: of that interval.
+        units: whose the values are; `None`: each value is another unit's.
     """
 
     n: int
@@ -39,6 +49,7 @@ class QuantileEstimate:
     low: float
     high: float
     level: float = 0.95
+    units: int | None = None
 
     def __post_init__(self) -> None:
         check_level(self.level)
@@ -49,9 +60,10 @@ class QuantileEstimate:
 
     @property
     def estimate(self) -> Estimate:
-        """Level and variance: the interval's width in standard errors, with n - 1 of n values as a variance has it."""
+        """Level and variance: the interval's width in standard errors, with n - 1 of n units as a variance has it."""
         std_error = (self.high - self.low) / (2.0 * z_quantile(self.level))
-        return Estimate(self.n, self.value, std_error * std_error * (self.n - 1))
+        n = self.n if self.units is None else self.units
+        return Estimate(n, self.value, std_error * std_error * (n - 1))
 
 
 def quantile(
@@ -96,7 +108,8 @@ def quantile(
     low, high = floor(n * q - reach), ceil(n * q + reach)
     if min(q, 1.0 - q) * n < _ENOUGH or low < 1 or high > n:
         raise CannotCompute(Code.TOO_FEW_UNITS, f"{n} values are too few for an interval of the {q:g} quantile.")
-    return QuantileEstimate(n, value, float(ordered[low - 1]), float(ordered[high - 1]), level)
+    whose = None if units is None else int(np.unique(np.asarray(units)).size)
+    return QuantileEstimate(n, value, float(ordered[low - 1]), float(ordered[high - 1]), level, whose)
 
 
 def _clustered_error(below: NDArray[np.bool_], units: Sequence[Any] | NDArray[Any], q: float) -> float:
@@ -121,6 +134,7 @@ def compare_quantiles(
     control_arm: str = "control",
     sequential_tuning: int = DEFAULT_TUNING,
     higher_is_better: bool = True,
+    prior: NormalPrior | None = None,
 ) -> Comparison:
     """Reads one arm's quantile against the control's, as `compare` reads means.
 
@@ -128,14 +142,83 @@ def compare_quantiles(
         ValueError: a level outside (0, 1), or a tuning that is not positive.
     """
     attempt = Attempts()
+    a, b = control.estimate, treatment.estimate
     return read_comparison(
         attempt,
-        plain_effect(control.estimate, treatment.estimate),
-        n=float(control.n + treatment.n),
+        attempt.all_fields(lambda: plain_effect(a, b)),
+        n=a.n + b.n,
         kind="quantile",
         method=METHOD,
         level=level,
         names=(control_arm, arm),
         sequential_tuning=sequential_tuning,
         higher_is_better=higher_is_better,
+        prior=prior,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One arm's values and whose each is: two arrays of shape `(values,)`."""
+
+    values: NDArray[np.float64]
+    units: NDArray[np.int64]
+
+
+def quantile_summary(sample: Sample, q: float) -> ArmSummary:
+    """Units with values, the quantile as `mean`, its standard error; `None` with a reason for what does not exist."""
+    units = int(np.unique(sample.units).size)
+    attempt = Attempts()
+    found = attempt(("mean", "std_error"), lambda: quantile(sample.values, q, units=sample.units))
+    if found is None:
+        return ArmSummary(units, None, None, attempt.reasons)
+    return ArmSummary(units, found.value, found.estimate.std_error, attempt.reasons)
+
+
+def compare_samples(
+    control: Sample,
+    treatment: Sample,
+    q: float,
+    *,
+    level: float = 0.95,
+    arm: str = "treatment",
+    control_arm: str = "control",
+    sequential_tuning: int = DEFAULT_TUNING,
+    higher_is_better: bool = True,
+    prior: NormalPrior | None = None,
+) -> Comparison:
+    """Reads one arm's quantile against the control's, with the unit as what was randomised.
+
+    Raises:
+        ValueError: values that are not finite, `q` or `level` out of range, or a tuning that is not positive.
+    """
+    attempt = Attempts()
+    found = []
+    for key, sample in ((control_arm, control), (arm, treatment)):
+        try:
+            found.append(quantile(sample.values, q, units=sample.units, level=level))
+        except CannotCompute as impossible:
+            reason = Reason(impossible.reason.code, f"{key}: {impossible.reason.text}")
+            attempt.reasons = dict.fromkeys(FIXED_FIELDS, reason) | attempt.reasons
+    if attempt.reasons:
+        return read_comparison(
+            attempt,
+            None,
+            n=0.0,
+            kind="quantile",
+            method=METHOD,
+            level=level,
+            names=(control_arm, arm),
+            sequential_tuning=sequential_tuning,
+            higher_is_better=higher_is_better,
+            prior=prior,
+        )
+    return compare_quantiles(
+        *found,
+        level=level,
+        arm=arm,
+        control_arm=control_arm,
+        sequential_tuning=sequential_tuning,
+        higher_is_better=higher_is_better,
+        prior=prior,
     )

@@ -9,7 +9,9 @@ from typing import Any
 
 from scipy import special
 
-from reclift.stats.comparison import Kind, compare
+from reclift.stats.bayes import BetaPrior, NormalPrior
+from reclift.stats.comparison import compare
+from reclift.stats.estimators import Kind
 from reclift.stats.multiple import adjust
 from reclift.stats.result import NO_REASONS, Code, Comparison, Reason
 from reclift.stats.sequential import DEFAULT_TUNING
@@ -52,6 +54,8 @@ def by_segment(
     control_arm: str = "control",
     cuped: bool = False,
     sequential_tuning: int = DEFAULT_TUNING,
+    prior: NormalPrior | None = None,
+    rate_prior: BetaPrior | None = None,
     higher_is_better: bool = True,
 ) -> SegmentReading:
     """Compares (control, treatment) within each segment and tests the interaction by Cochran's Q.
@@ -74,6 +78,8 @@ def by_segment(
             control_arm=control_arm,
             cuped=cuped,
             sequential_tuning=sequential_tuning,
+            prior=prior,
+            rate_prior=rate_prior,
             higher_is_better=higher_is_better,
         )
         for name, (control, treatment) in segments.items()

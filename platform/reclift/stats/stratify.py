@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import fsum
 
-from reclift.stats.attempts import Attempts
-from reclift.stats.comparison import Kind, estimate
+from reclift.stats.estimators import Kind, estimate
 from reclift.stats.lift import Effect
-from reclift.stats.readings import read_comparison
-from reclift.stats.result import CannotCompute, Code, Comparison
-from reclift.stats.sequential import DEFAULT_TUNING
+from reclift.stats.result import CannotCompute, Code
 from reclift.stats.sums import Sums
 
-METHOD = "post-stratified Welch t"
+ENOUGH = 30
+"""Units that a stratum must have in each arm to stand by itself."""
 
 
 def stratified_effect(strata: Sequence[tuple[Sums, Sums]], kind: Kind) -> Effect:
@@ -52,38 +51,47 @@ def stratified_effect(strata: Sequence[tuple[Sums, Sums]], kind: Kind) -> Effect
     )
 
 
-def compare_stratified(
-    strata: Sequence[tuple[Sums, Sums]],
-    *,
-    kind: Kind,
-    level: float = 0.95,
-    arm: str = "treatment",
-    control_arm: str = "control",
-    sequential_tuning: int = DEFAULT_TUNING,
-    higher_is_better: bool = True,
-) -> Comparison:
-    """Reads one arm against the control within strata; `variance_reduction` is against the same units unstratified.
+def merged(strata: Sequence[tuple[Sums, Sums]], kind: Kind) -> list[tuple[Sums, Sums]]:
+    """The strata with the small ones put together, so that each has enough units (and a denominator) in both arms.
+
+    Strata with fewer than `ENOUGH` units in an arm become one; where that is still too small it joins the smallest of
+    the others. What belongs where depends on the sizes only, never on what units did (but for a ratio's denominator).
+    """
+
+    def stands(pair: tuple[Sums, Sums]) -> bool:
+        return all(side.n >= ENOUGH and (kind != "ratio" or side.y > 0) for side in pair)
+
+    kept = [pair for pair in strata if stands(pair)]
+    small = [pair for pair in strata if not stands(pair)]
+    if not small:
+        return kept
+    rest = (sum((c for c, _ in small), Sums.empty()), sum((t for _, t in small), Sums.empty()))
+    if kept and not stands(rest):
+        smallest = min(range(len(kept)), key=lambda place: kept[place][0].n + kept[place][1].n)
+        control, treatment = kept.pop(smallest)
+        rest = (control + rest[0], treatment + rest[1])
+    return [*kept, rest]
+
+
+@dataclass(frozen=True, slots=True)
+class Stratified:
+    """The stratified effect; `reduction` is the share of the variance that stratification took away, 0 to 1."""
+
+    effect: Effect
+    strata: int
+    reduction: float
+
+
+def stratified(strata: Sequence[tuple[Sums, Sums]], kind: Kind) -> Stratified:
+    """The effect over `merged` strata, beside the variance of the same units unstratified.
 
     Raises:
-        ValueError: unknown kind, a level outside (0, 1), a tuning that is not positive.
+        CannotCompute: as `stratified_effect`.
     """
-    attempt = Attempts()
-    effect = attempt.all_fields(lambda: stratified_effect(strata, kind))
-    reduction = None
-    if effect is not None:
-        control = sum((c for c, _ in strata), Sums.empty())
-        treatment = sum((t for _, t in strata), Sums.empty())
-        plain = estimate(control, kind).error_variance + estimate(treatment, kind).error_variance
-        reduction = min(1.0, max(0.0, 1.0 - effect.difference_variance / plain)) if plain > 0 else 0.0
-    return read_comparison(
-        attempt,
-        effect,
-        n=fsum(c.n + t.n for c, t in strata),
-        kind=kind,
-        method=METHOD,
-        level=level,
-        names=(control_arm, arm),
-        sequential_tuning=sequential_tuning,
-        higher_is_better=higher_is_better,
-        variance_reduction=reduction,
-    )
+    parts = merged(strata, kind)
+    effect = stratified_effect(parts, kind)
+    control = sum((c for c, _ in parts), Sums.empty())
+    treatment = sum((t for _, t in parts), Sums.empty())
+    plain = estimate(control, kind).error_variance + estimate(treatment, kind).error_variance
+    reduction = min(1.0, max(0.0, 1.0 - effect.difference_variance / plain)) if plain > 0 else 0.0
+    return Stratified(effect, len(parts), reduction)

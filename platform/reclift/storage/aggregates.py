@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Float, case, cast, func, select, true
+from sqlalchemy import ColumnElement, case, func, select, true
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
@@ -81,9 +81,7 @@ def cap_value(session: Session, experiment: str, phase: int, metric: Metric, uni
     if metric.cap_percentile is None:
         return metric.cap
     numbers = session.scalars(
-        select(UnitTotal.numerator)
-        .join(ExperimentUnit, _joined())
-        .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric.key)
+        select(UnitTotal.numerator).where(*of_metric(experiment, phase, metric.key), UnitTotal.arm != "")
     ).all()
     if not units:
         return metric.cap
@@ -93,12 +91,36 @@ def cap_value(session: Session, experiment: str, phase: int, metric: Metric, uni
     return cap if metric.cap is None else min(cap, metric.cap)
 
 
-def _joined() -> ColumnElement[bool]:
+def of_metric(experiment: str, phase: int, metric: str) -> tuple[ColumnElement[bool], ...]:
+    """Totals of one metric, those of units that met several arms among them (their arm is empty)."""
+    return UnitTotal.experiment == experiment, UnitTotal.phase == phase, UnitTotal.metric == metric
+
+
+def with_unit() -> ColumnElement[bool]:
+    """The unit of a total."""
     return (
-        (UnitTotal.experiment == ExperimentUnit.experiment)
-        & (UnitTotal.phase == ExperimentUnit.phase)
-        & (UnitTotal.unit_id == ExperimentUnit.unit_id)
+        (ExperimentUnit.experiment == UnitTotal.experiment)
+        & (ExperimentUnit.phase == UnitTotal.phase)
+        & (ExperimentUnit.unit_id == UnitTotal.unit_id)
     )
+
+
+def products_of(metric: Metric, cap: float | None) -> dict[str, Any]:
+    """Field of `Sums` -> what is added up for it; a metric without a denominator has none of `y` and `v`."""
+
+    def capped(column: Any) -> ColumnElement[float]:
+        value: ColumnElement[float] = column
+        return value if cap is None else case((value > cap, cap), else_=value)
+
+    x, y, u, v = (
+        capped(UnitTotal.numerator), UnitTotal.denominator, capped(UnitTotal.pre_numerator), UnitTotal.pre_denominator
+    )  # fmt: skip
+    products: dict[str, Any] = {"x": x, "xx": x * x, "u": u, "uu": u * u, "xu": x * u}
+    if metric.denominator is not None:
+        products |= {
+            "y": y, "yy": y * y, "xy": x * y, "yu": y * u, "v": v, "vv": v * v, "xv": x * v, "yv": y * v, "uv": u * v,
+        }  # fmt: skip
+    return products
 
 
 def arm_sums(
@@ -112,37 +134,20 @@ def arm_sums(
     segment: Segment | None = None,
     without: Sequence[str] = (),
 ) -> dict[str, Sums]:
-    """Each arm's sums of one metric. Units without a row have zeros and only count in `n`; `without` are left out."""
+    """Each arm's sums of one metric. Units without a row have zeros and only count in `n`; `without` are left out.
 
-    def capped(column: Any) -> ColumnElement[float]:
-        value = cast(column, Float)
-        return value if cap is None else case((value > cap, cap), else_=value)
-
-    x, y = capped(UnitTotal.numerator), cast(UnitTotal.denominator, Float)
-    u, v = capped(UnitTotal.pre_numerator), cast(UnitTotal.pre_denominator, Float)
-    products = {
-        "x": x, "xx": x * x, "y": y, "yy": y * y, "xy": x * y, "u": u, "uu": u * u, "xu": x * u, "yu": y * u,
-        "v": v, "vv": v * v, "xv": x * v, "yv": y * v, "uv": u * v,
-    }  # fmt: skip
-    rows = session.execute(
-        select(ExperimentUnit.arm, *(func.sum(column) for column in products.values()))
-        .join(UnitTotal, _joined())
-        .where(
-            *here(experiment, phase),
-            *_segment(segment),
-            ExperimentUnit.arms_seen == 1,
-            *([ExperimentUnit.unit_id.not_in(without)] if without else []),
-            UnitTotal.metric == metric.key,
-        )
-        .group_by(ExperimentUnit.arm)
+    One scan of the totals' key, which is in the order of arms; only a segment has to look its units up.
+    """
+    products = products_of(metric, cap)
+    query = (
+        select(UnitTotal.arm, *(func.sum(column) for column in products.values()))
+        .where(*of_metric(experiment, phase, metric.key), *([UnitTotal.unit_id.not_in(without)] if without else []))
+        .group_by(UnitTotal.arm)
     )
-    found = {row[0]: dict(zip(products, row[1:], strict=True)) for row in rows}
-    return {
-        arm: Sums(n=count.units, **{name: float(value or 0.0) for name, value in found.get(arm, {}).items()})
-        if arm in found
-        else Sums(n=count.units, x=0.0, xx=0.0)
-        for arm, count in units.items()
-    }
+    if segment is not None:
+        query = query.join(ExperimentUnit, with_unit()).where(*_segment(segment))
+    found = {row[0]: dict(zip(products, map(float, row[1:]), strict=True)) for row in session.execute(query)}
+    return {arm: Sums(n=count.units, **({"x": 0.0, "xx": 0.0} | found.get(arm, {}))) for arm, count in units.items()}
 
 
 def positions(session: Session, experiment: str, phase: int) -> list[dict[str, Any]]:
@@ -173,13 +178,10 @@ def positions(session: Session, experiment: str, phase: int) -> list[dict[str, A
 
 def largest_units(session: Session, experiment: str, phase: int, metric: str) -> dict[str, str]:
     """Arm -> the unit with the largest number of one metric (of equal ones, the first by id)."""
-    rank = func.row_number().over(
-        partition_by=ExperimentUnit.arm, order_by=(UnitTotal.numerator.desc(), ExperimentUnit.unit_id)
-    )
+    rank = func.row_number().over(partition_by=UnitTotal.arm, order_by=(UnitTotal.numerator.desc(), UnitTotal.unit_id))
     ranked = (
-        select(ExperimentUnit.arm, ExperimentUnit.unit_id, rank.label("place"))
-        .join(UnitTotal, _joined())
-        .where(*here(experiment, phase), ExperimentUnit.arms_seen == 1, UnitTotal.metric == metric)
+        select(UnitTotal.arm, UnitTotal.unit_id, rank.label("place"))
+        .where(*of_metric(experiment, phase, metric), UnitTotal.arm != "")
         .subquery()
     )
     rows = session.execute(select(ranked.c.arm, ranked.c.unit_id).where(ranked.c.place == 1))
@@ -211,17 +213,15 @@ def attribute_counts(
     return {name: values for name, values in found.items() if 2 <= len(values) <= MOST_VALUES}
 
 
-def latest_lists(
-    session: Session, experiment: str, phase: int, limit: int
-) -> list[tuple[str, list[Any], Any, float | None]]:
-    """The newest lists shown: arm, items, fallback, latency."""
-    rows = session.execute(
-        select(ImpressionRow.arm, ImpressionRow.items, ImpressionRow.fallback, ImpressionRow.latency_ms)
+def latest_lists(session: Session, experiment: str, phase: int, limit: int) -> Sequence[Any]:
+    """The newest lists shown: rows of arm, items, fallback, latency_ms, novelty, diversity, unit_id."""
+    columns = ("arm", "items", "fallback", "latency_ms", "novelty", "diversity", "unit_id")
+    return session.execute(
+        select(*(getattr(ImpressionRow, name) for name in columns))
         .where(ImpressionRow.experiment == experiment, ImpressionRow.phase == phase)
         .order_by(ImpressionRow.at.desc())
         .limit(limit)
-    )
-    return [(str(arm), items, fallback, latency) for arm, items, fallback, latency in rows]
+    ).all()
 
 
 def data_until(session: Session, experiment: str, phase: int) -> int | None:

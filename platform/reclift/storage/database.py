@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import Connection, CursorResult, Engine, Result, create_engine, event, make_url
+from sqlalchemy import Connection, CursorResult, Engine, NullPool, Result, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from reclift.storage.patience import Circuit, DatabaseAway, Deadlines
+
+QUICK_SECONDS = 1.0
+"""How long somebody who waits for a list or an assignment waits for the database, at most."""
+
 _WRITE = "reclift_write"
+_FRESH = "reclift_fresh"
+_PING_SECONDS = 10.0
 
 
 def _dumps(value: Any) -> str:
@@ -27,6 +38,9 @@ class Database:
     together (a snapshot on SQLite, REPEATABLE READ on PostgreSQL). On SQLite a writing session begins with
     `BEGIN IMMEDIATE`: it waits for its turn at the start instead of failing in the middle, when a reader would have to
     become a writer.
+
+    A PostgreSQL that hangs is noticed by `within`; from then until it answers, everything here raises `DatabaseAway` at
+    once.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
@@ -48,42 +62,110 @@ class Database:
         else:
             options["pool_size"] = pool_size
             options["max_overflow"] = 20
-            options["pool_pre_ping"] = True
             options["pool_timeout"] = 5
             # A host that is cut off says nothing: without these a thread would wait for it for minutes.
             alive = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 5_000}
-            options["connect_args"] = {"connect_timeout": 3, "application_name": "reclift", **alive}
+            options["connect_args"] = {"connect_timeout": 2, "application_name": "reclift", **alive}
         self.engine: Engine = create_engine(parsed, **options)
+        self.circuit = Circuit(self._probe)
+        self._deadlines = Deadlines()
+        self._patience = threading.local()
+        if not self.is_sqlite:
+            self._prober = create_engine(parsed, poolclass=NullPool, connect_args=options["connect_args"])
+            event.listen(self.engine, "connect", _mark_fresh)
+            event.listen(self.engine, "checkout", self._ping)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         one_moment = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._read = sessionmaker(self.engine.execution_options(**one_moment), expire_on_commit=False)
-        self._writer = self.engine.execution_options(**{_WRITE: True})
-        self._write = sessionmaker(self._writer, expire_on_commit=False)
+        self._write = sessionmaker(self.engine.execution_options(**{_WRITE: True}), expire_on_commit=False)
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
-        """A session for reading, at one moment; nothing is committed."""
+    def read(self, patience: float | None = None) -> Iterator[Session]:
+        """A session for reading, at one moment; nothing is committed.
+
+        `patience`: seconds after which the block loses its connection; None: however long it takes.
+        """
+        self.circuit.check()
         with self._read() as session:
-            yield session
+            if patience is None or self.is_sqlite:
+                yield session
+                return
+            with self._deadlines.cut(session.connection().connection.driver_connection, patience):
+                yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session for one unit of work: committed at the end, rolled back when anything is raised."""
+        self.circuit.check()
         with self._write() as session, session.begin():
             yield session
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A bare connection in a writing transaction, for bulk work."""
-        with self._writer.begin() as connection:
+        self.circuit.check()
+        with self.engine.execution_options(**{_WRITE: True}).begin() as connection:
             yield connection
+
+    @contextmanager
+    def within(self, seconds: float = QUICK_SECONDS, *, writing: bool = False) -> Iterator[Connection]:
+        """A bare connection in a transaction, for those who cannot wait; committed at the end where it is for writing.
+
+        Raises `DatabaseAway` after about so many seconds at the latest (two more where a connection must be made, which
+        is when the pool has none), and at once while the database is known to hang. On SQLite nothing hangs.
+        """
+        engine = self.engine.execution_options(**{_WRITE: writing})
+        if self.is_sqlite:
+            with engine.begin() as connection:
+                yield connection
+            return
+        self.circuit.check()
+        began = time.monotonic()
+        self._patience.seconds = seconds
+        try:
+            with engine.connect() as connection:
+                left = max(seconds / 2, seconds - (time.monotonic() - began))
+                with self._deadlines.cut(connection.connection.driver_connection, left), connection.begin():
+                    yield connection
+        except (OperationalError, PoolTimeout) as error:
+            if time.monotonic() - began < seconds * 0.9 or isinstance(error, DatabaseAway):
+                raise
+            raise self._hangs(f"no answer within {seconds:g} seconds") from error
+        finally:
+            self._patience.seconds = _PING_SECONDS
+
+    def _hangs(self, reason: str) -> DatabaseAway:
+        if not self.circuit.is_open:
+            self.circuit.trip(reason)
+            self.engine.dispose()  # idle connections hang as well; those in use go with their owners
+        return DatabaseAway(reason)
+
+    def _ping(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        """Before a connection is used again: whether it still works. In place of the pool's own, which may hang."""
+        if record.info.pop(_FRESH, False):
+            return
+        seconds = getattr(self._patience, "seconds", _PING_SECONDS)
+        with self._deadlines.cut(connection, seconds) as is_cut:
+            try:
+                self.engine.dialect.do_ping(connection)
+            except self.engine.dialect.loaded_dbapi.Error as error:
+                if is_cut():
+                    raise self._hangs(f"no answer to a ping within {seconds:g} seconds") from error
+                raise InvalidatePoolError from error
+
+    def _probe(self) -> None:
+        with (
+            self._prober.connect() as connection,
+            self._deadlines.cut(connection.connection.driver_connection, QUICK_SECONDS),
+        ):
+            connection.exec_driver_sql("SELECT 1")
 
     @contextmanager
     def connection_outside_transaction(self) -> Iterator[Connection]:
         """A bare connection for writing whose transaction the caller begins."""
-        with self._writer.connect() as connection:
+        with self.engine.execution_options(**{_WRITE: True}).connect() as connection:
             yield connection
 
     def dispose(self) -> None:
@@ -94,6 +176,10 @@ class Database:
 def rows_changed(result: Result[Any]) -> int:
     """How many rows a statement inserted, changed or deleted."""
     return max(cast("CursorResult[Any]", result).rowcount, 0)
+
+
+def _mark_fresh(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    record.info[_FRESH] = True
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -11,12 +11,13 @@ from sqlalchemy import Connection, insert, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
-from reclift.storage.bulk import add_column, add_new, is_worth
+from reclift.storage.bulk import add_column, add_new, add_new_events, is_worth
 from reclift.storage.news import announce
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 _DIRTY: Any = DirtyUnit.__table__
 _EXPOSURES: Any = ExposureRow.__table__
+_EVENTS: Any = EventRow.__table__
 _CHANGED = ("at", "source", "attributes")
 """What an earlier exposure brings with it."""
 
@@ -60,6 +61,8 @@ def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Seq
     """Insert what is new; returns the keys that were."""
     if not rows:
         return set()
+    if table is _EVENTS and connection.dialect.name == "postgresql":
+        return add_new_events(connection, table, rows)
     if is_worth(len(rows)):
         return add_new(connection, table, rows, returning=key)
     # In the order of keys, so that two processes that write the same rows wait for each other and never both.
@@ -68,7 +71,7 @@ def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Seq
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert events that are new, and mark nothing: the caller does. Returns how many were new."""
-    new = _add(connection, EventRow.__table__, _statements(connection.dialect.name).events, "event_id", rows)
+    new = _add(connection, _EVENTS, _statements(connection.dialect.name).events, "event_id", rows)
     announce(connection, {row["unit_id"] for row in rows if row["event_id"] in new})
     return len(new)
 
@@ -87,7 +90,7 @@ def write_batches(connection: Connection, batches: Sequence[Facts]) -> list[Rece
     events = [row for facts in batches for row in facts.events]
     impressions = [row for facts in batches for row in facts.impressions]
     exposures = [row for facts in batches for row in facts.exposures]
-    new_events = _add(connection, EventRow.__table__, statements.events, "event_id", events)
+    new_events = _add(connection, _EVENTS, statements.events, "event_id", events)
     announce(connection, {row["unit_id"] for row in events if row["event_id"] in new_events})
     new_impressions = _add(
         connection, ImpressionRow.__table__, statements.impressions, "recommendation_id", impressions

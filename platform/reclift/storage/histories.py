@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -93,7 +93,7 @@ class Histories:
         return self._keep(unit, signals, now)
 
     def _load(self, unit: str) -> tuple[Signal, ...]:
-        with self._database.engine.connect() as connection:
+        with self._database.within() as connection:
             rows = connection.execute(self._query, {"unit": unit}).all()
         return tuple(
             Signal(str(item), self._weights[kind], at / MICROS, kind, value) for item, kind, value, at in reversed(rows)
@@ -161,6 +161,15 @@ class Histories:
     def distrust(self) -> None:
         """Nobody knows whom others wrote of: everything in memory is read again when it is asked for."""
         self._distrusted_at = time.monotonic()
+
+    def persons_changed(self, units: Collection[str] | None) -> None:
+        """Ids were merged; None: people may have been erased, and nothing of anybody stays in memory."""
+        if units is not None:
+            self.changed(units, float("-inf"))
+            return
+        with self._lock:
+            self._entries.clear()
+            self._distrusted_at = time.monotonic()
 
     def _mark(self, unit: str, now: float) -> None:
         """The lock is held."""

@@ -15,10 +15,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from reclift.domain.events import Facts
+from reclift.storage.erasures import erased, is_of_before, refuse
 
 _LOCK = 7_236_002  # any constant that is not another's: see migrate.py
-_SQLITE = text("SELECT alias, unit_id FROM aliases WHERE alias IN (SELECT value FROM json_each(:units))")
-_POSTGRESQL = text("SELECT alias, unit_id FROM aliases WHERE alias = ANY(:units)")
+# The aliases among some ids, and beside them when somebody was last erased.
+_QUERY = (
+    "SELECT alias, unit_id, NULL AS at FROM aliases WHERE alias {} UNION ALL SELECT NULL, NULL, max(at) FROM erasures"
+)
+_SQLITE = text(_QUERY.format("IN (SELECT value FROM json_each(:units))"))
+_POSTGRESQL = text(_QUERY.format("= ANY(:units)"))
 
 
 def change_alone(session: Session) -> None:
@@ -35,17 +40,24 @@ def write_beside_others(connection: Connection) -> None:
 
 
 def resolve(connection: Connection, batches: Sequence[Facts]) -> None:
-    """Put the canonical id in place of each alias, in the rows themselves."""
+    """Put the canonical id in place of each alias, in the rows themselves, and take out what is of erased people."""
     write_beside_others(connection)
     rows = [row for facts in batches for rows in (facts.events, facts.impressions, facts.exposures) for row in rows]
     units = {row["unit_id"] for row in rows if isinstance(row.get("unit_id"), str)}
     is_sqlite = connection.dialect.name == "sqlite"
     # One parameter, however many ids there are.
     given: Any = orjson.dumps(list(units)).decode() if is_sqlite else list(units)
-    found = connection.execute(_SQLITE if is_sqlite else _POSTGRESQL, {"units": given})
-    persons = {row.alias: row.unit_id for row in found}
+    found = connection.execute(_SQLITE if is_sqlite else _POSTGRESQL, {"units": given}).all()
+    persons = {alias: unit for alias, unit, _ in found if alias is not None}
+    last = next(at for alias, _, at in found if alias is None)
+    gone: dict[str, int] = {}
+    if last is not None and any(is_of_before(row, last) for row in rows):
+        # By both ids: a person who came back may have made an old one known again.
+        gone = erased(connection, {*units, *persons.values()})
+        refuse(batches, gone)
     if persons:
         for row in rows:
             unit: Any = row.get("unit_id")
             if unit in persons:
                 row["unit_id"] = persons[unit]
+        refuse(batches, gone)

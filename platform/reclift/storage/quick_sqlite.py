@@ -12,9 +12,10 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Table
+from sqlalchemy import JSON, Connection, Table
 
 from reclift.domain.events import Facts
+from reclift.storage.bulk import driver_cursor
 from reclift.storage.tables import EventRow, ExposureRow, ImpressionRow
 
 _MOST_ROWS = 64
@@ -24,26 +25,18 @@ _EVENTS: Any = EventRow.__table__
 _IMPRESSIONS: Any = ImpressionRow.__table__
 _EXPOSURES: Any = ExposureRow.__table__
 _KEY = "experiment, phase, unit_id, arm"
-_ALIASES = "SELECT alias, unit_id FROM aliases WHERE alias IN (SELECT value FROM json_each(?))"
 
 
-def resolve(cursor: Any, batches: Sequence[Facts]) -> None:
-    """As `persons.resolve`: the canonical id in place of each alias, in the rows themselves."""
-    rows = _all_rows(batches)
-    units = {row["unit_id"] for row in rows}
-    persons = dict(cursor.execute(_ALIASES, (orjson.dumps(list(units)).decode(),)).fetchall())
-    if persons:
-        for row in rows:
-            unit = row["unit_id"]
-            if unit in persons:
-                row["unit_id"] = persons[unit]
-
-
-def write(cursor: Any, batches: Sequence[Facts]) -> bool:
+def write(connection: Connection, batches: Sequence[Facts]) -> bool:
     """Write batches whose keys are all new, in the caller's transaction, with their units marked dirty.
 
-    False when a key was there already, or twice: then the caller rolls back, and finds out whose it was.
+    False when a key was there already, or twice: then the caller takes it back, and finds out whose it was.
     """
+    with driver_cursor(connection) as cursor:
+        return _write(cursor, batches)
+
+
+def _write(cursor: Any, batches: Sequence[Facts]) -> bool:
     if not _add_new(cursor, _EVENTS, [row for facts in batches for row in facts.events]):
         return False
     if not _add_new(cursor, _IMPRESSIONS, [row for facts in batches for row in facts.impressions]):

@@ -98,7 +98,7 @@ class ShownLately:
             .order_by(ImpressionRow.at.desc())
             .limit(MOST_LISTS)
         )
-        with self._database.engine.connect() as connection:
+        with self._database.within() as connection:
             rows = connection.execute(query).all()
         return tuple(_List(known, when, tuple(str(row["item_id"]) for row in items)) for known, when, items in rows)
 

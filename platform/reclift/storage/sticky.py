@@ -155,7 +155,7 @@ class Sticky:
             .where(ExposureRow.unit_id == unit)
             .order_by(ExposureRow.at.desc(), ExposureRow.arm.desc())
         )
-        with self._database.engine.connect() as connection:
+        with self._database.within() as connection:
             # Earlier exposures come later and so overwrite: the first one met stays.
             return {f"{experiment}:{phase}": arm for experiment, phase, arm in connection.execute(query)}
 

@@ -14,6 +14,7 @@ from wtforms import ValidationError
 
 from reclift.flows.accounts import digest, find_key
 from reclift.flows.serving import Key
+from reclift.storage.database import QUICK_SECONDS
 from reclift.web.pages.backend import Pages
 from reclift.web.pages.frame import actor as signed_in
 from reclift.web.problems import NotAllowed, Refused
@@ -64,7 +65,7 @@ def bearer() -> Key | None:
     key = here.live.current.keys.get(sought)
     if key is None:
         # Made a moment ago, perhaps by another process: the snapshot has not heard of it yet.
-        with here.database.read() as session:
+        with here.database.read(patience=QUICK_SECONDS) as session:
             key = find_key(session, sought)
     if key is None:
         raise NotAllowed(401, "this API key is unknown or revoked", ', error="invalid_token"')

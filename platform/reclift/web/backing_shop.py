@@ -1,23 +1,22 @@
-"""The shop's side of the pages' door: strategies, models, placements, metrics, items, events and jobs."""
+"""The shop's side of the pages' door: strategies, models, placements, metrics and items."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import and_, func, not_, select
+from sqlalchemy import select
 
+from reclift.domain.metric import Metric
+from reclift.domain.metric_words import sentence
 from reclift.flows import catalogue, evaluations, holdouts, jobs, metrics, models, placements
-from reclift.flows.clock import rfc3339
 from reclift.flows.offline_online import beside_online
-from reclift.storage.tables import EventRow, ExperimentRow, JobRun
+from reclift.storage.tables import ExperimentRow
 from reclift.strategy import StrategyError
 from reclift.web.backing_base import Backed
 from reclift.web.pages.backend import JSON, Invalid, NotFound, Page, Person, Problem
 
 SIZE = 50
-LATEST = 5_000
-"""Newest events whose types are offered as filters: all events would be read for the few types there are."""
 
 
 class ShopPages(Backed):
@@ -113,15 +112,19 @@ class ShopPages(Backed):
     def metrics(self) -> list[JSON]:
         """Metrics, in the pages' words."""
         with self._read() as session:
-            return [
-                {
-                    **metric.to_dict(),
-                    "direction": "up" if metric.direction == "increase" else "down",
-                    "window_days": metric.window_hours / 24 if metric.window_hours is not None else None,
-                    "event": metric.numerator.event,
-                }
-                for metric in metrics.all_metrics(session).values()
-            ]
+            return [_metric(metric) for metric in metrics.all_metrics(session).values()]
+
+    def metric_uses(self) -> dict[str, list[JSON]]:
+        """Who reads which metric."""
+        with self._read() as session:
+            return metrics.uses(session)
+
+    def create_metric(self, payload: Mapping[str, Any], actor: Person) -> JSON:
+        """A new metric."""
+        with self._write() as session:
+            metric = metrics.create(session, payload, actor.email)
+        self._refresh()
+        return _metric(metric)
 
     def items(self, query: str, page: int) -> Page:
         """The catalogue."""
@@ -129,66 +132,18 @@ class ShopPages(Backed):
             rows, total = catalogue.search_items(session, query, SIZE, (page - 1) * SIZE)
         return Page(rows=rows, page=page, size=SIZE, total=total)
 
-    def events(self, page: int, kind: str | None = None) -> Page:
-        """The newest events, of one type or of all."""
-        wanted = [EventRow.type == kind] if kind else []
-        with self._read() as session:
-            total = session.scalar(select(func.count()).select_from(EventRow).where(*wanted)) or 0
-            rows = session.scalars(
-                select(EventRow).where(*wanted).order_by(EventRow.at.desc()).limit(SIZE).offset((page - 1) * SIZE)
-            )
-            views = [
-                {
-                    "event_id": row.event_id,
-                    "type": row.type,
-                    "user_id": row.unit_id,
-                    "item_id": row.item_id,
-                    "recommendation_id": row.recommendation_id,
-                    "value": row.value,
-                    "timestamp": rfc3339(row.at),
-                    "received_at": rfc3339(row.received_at),
-                    "properties": row.properties,
-                }
-                for row in rows
-            ]
-        return Page(rows=views, page=page, size=SIZE, total=total)
-
-    def event_types(self) -> list[str]:
-        """Types among the newest events."""
-        newest = select(EventRow.type).order_by(EventRow.at.desc()).limit(LATEST).subquery()
-        with self._read() as session:
-            return list(session.scalars(select(newest.c.type).distinct().order_by(newest.c.type)))
-
-    def job_tasks(self) -> list[str]:
-        """Tasks that have run."""
-        with self._read() as session:
-            return list(session.scalars(select(JobRun.task).distinct().order_by(JobRun.task)))
-
-    def jobs(self, page: int, task: str | None = None) -> Page:
-        """Runs of the worker: of one task, or all but the rollups that went well."""
-        quiet = and_(JobRun.task == "rollup", JobRun.error.is_(None))
-        wanted = JobRun.task == task if task else not_(quiet)
-        with self._read() as session:
-            total = session.scalar(select(func.count()).select_from(JobRun).where(wanted)) or 0
-            query = select(JobRun).where(wanted).order_by(JobRun.id.desc()).limit(SIZE).offset((page - 1) * SIZE)
-            rows = [jobs.view(run) for run in session.scalars(query)]
-        views = [
-            {
-                "id": str(row["id"]),
-                "task": row["task"],
-                "subject": str(row["arguments"].get("experiment") or row["arguments"].get("strategy") or ""),
-                "status": row["state"],
-                "queued_at": row["queued_at"],
-                "started_at": row["started_at"],
-                "seconds": row["seconds"],
-                "error": row["error"],
-                "result": row["message"] or None,
-            }
-            for row in rows
-        ]
-        return Page(rows=views, page=page, size=SIZE, total=total)
-
 
 def _model(view: JSON) -> JSON:
     status = {"ready": "ready", "training": "training"}.get(view["state"], "failed")
     return {**view, "id": str(view["id"]), "status": status}
+
+
+def _metric(metric: Metric) -> JSON:
+    return {
+        **metric.to_dict(),
+        "direction": "up" if metric.direction == "increase" else "down",
+        "window_days": metric.window_hours / 24 if metric.window_hours is not None else None,
+        "event": metric.numerator.event,
+        "sentence": sentence(metric),
+        "definition": metric.to_dict(),
+    }

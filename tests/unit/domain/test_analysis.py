@@ -15,7 +15,8 @@ def test_nothing_sent_is_the_default_whole() -> None:
 
 
 def test_what_was_sent_stands_beside_the_defaults_and_comes_back_whole() -> None:
-    sent = {"regime": "group_sequential", "looks": 4, "family": "power", "rho": 3, "level": 0.9, "cuped": True}
+    sent = {"regime": "group_sequential", "looks": 4, "family": "power", "rho": 3, "level": 0.9, "stratify": "country"}
+    sent |= {"prior_mean": 0.0, "prior_sd": 0.05, "rate_prior_alpha": 2, "rate_prior_beta": 38, "bootstrap": 2000}
     chosen, problems = check_analysis(sent, "analysis")
     assert problems == []
     assert chosen == {**Analysis().to_dict(), **sent}
@@ -48,6 +49,22 @@ def test_rows_of_another_version_stay_readable() -> None:
         ({"cuped": 1}, "analysis.cuped", "must be true or false"),
         ({"minimum_effect": 0}, "analysis.minimum_effect", "must be from 0.0001 to 10"),
         ({"tuning": 9}, "analysis.tuning", "must be from 10 to 1e+09"),
+        (
+            {"stratify": ""},
+            "analysis.stratify",
+            "must be an attribute's name of 1 to 64 printable characters without quotes, or null",
+        ),
+        (
+            {"stratify": "x", "cuped": True},
+            "analysis.stratify",
+            "cannot be used together with cuped: choose one of them",
+        ),
+        ({"prior_mean": None}, "analysis.prior_mean", "must be a number"),
+        ({"prior_sd": 0}, "analysis.prior_sd", "must be from 0.0001 to 10"),
+        ({"rate_prior_alpha": 0}, "analysis.rate_prior_alpha", "must be from 0.001 to 1e+06"),
+        ({"bootstrap": 199}, "analysis.bootstrap", "must be 0 or at least 200"),
+        ({"bootstrap": 1e9}, "analysis.bootstrap", "must be a whole number"),
+        ({"bootstrap_seed": -1}, "analysis.bootstrap_seed", "must be from 0 to 2.14748e+09"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_rule(sent: Any, field: str, rule: str) -> None:

@@ -58,6 +58,11 @@ def test_the_kind_chooses_the_statistic(kind: str, statistic: str) -> None:
         ({"numerator": {"event": "click", "where": [1]}}, r"numerator.where=\[1\]: must be an object"),
         ({"numerator": {"event": "click", "where": {1: 2}}}, r"numerator.where="),
         ({"numerator": {"event": "click", "attributed": 1}}, r"numerator.attributed=1: must be true or false"),
+        ({"numerator": {"event": "click", "value": "novelty"}}, r"only impressions have it, not 'click'"),
+        ({"numerator": {"event": "click", "position": 1}}, r"numerator.position=1: needs attributed"),
+        ({"numerator": {"event": "impression", "position": 0}}, r"numerator.position=0: must be a whole number from 1"),
+        ({"numerator": {"event": "impression", "position": True}}, r"numerator.position=True"),
+        ({"numerator": {"event": "impression", "value": "novelty", "position": 1}}, r"novelty is of a whole list"),
         ({"denominator": {"event": "click"}}, r"denominator: a count metric has no one"),
         ({"kind": "ratio"}, r"denominator: a ratio metric needs one"),
         ({"window_hours": 0}, r"window_hours=0: must be from 0.001"),
@@ -86,3 +91,31 @@ def test_what_is_wrong_is_named_with_its_value_and_the_rule(change: dict[Any, An
 @pytest.mark.parametrize("name", ["window_hours", "cap", "cap_percentile"])
 def test_bounds_may_be_left_open(name: str) -> None:
     assert getattr(Metric.from_dict({**GOOD, name: None}), name) is None
+
+
+QUANTILE = {**GOOD, "kind": "quantile", "numerator": {"event": "purchase", "value": "value"}, "quantile": 0.9}
+
+
+def test_quantiles_are_of_amounts_or_of_units() -> None:
+    metric = Metric.from_dict(QUANTILE)
+    assert metric.is_quantile
+    assert (metric.quantile, metric.of) == (0.9, "facts")
+    assert Metric.from_dict({**QUANTILE, "numerator": {"event": "click"}, "of": "units"}).of == "units"
+    assert not Metric.from_dict(GOOD).is_quantile
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"quantile": 1}, "quantile=1: must be from 0.01 to 0.99"),
+        ({"quantile": None}, "quantile=None: must be a number"),
+        ({"of": "orders"}, "of='orders': must be one of facts, units"),
+        ({"cap": 5}, "cap=5: a quantile has no cap"),
+        ({"cap_percentile": 0.9}, "cap_percentile=0.9: a quantile has no cap"),
+        ({"numerator": {"event": "click"}}, "numerator.value='count': of single facts only amounts"),
+        ({"denominator": {"event": "impression"}}, "denominator: a quantile metric has no one"),
+    ],
+)
+def test_what_is_wrong_with_a_quantile_is_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(MetricError, match=message):
+        Metric.from_dict({**QUANTILE, **change})

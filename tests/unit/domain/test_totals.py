@@ -35,7 +35,7 @@ def shown(name: str = "r1", arm: str = "a", at: int = T0, *, phase: int = 1, **m
 
 
 def did(kind: str, at: int = T0, rec: str | None = None, value: float | None = None, **more: Any) -> SimpleNamespace:
-    values = {"item_id": "i", "properties": {}, **more}
+    values = {"item_id": "i", "properties": {}, "received_at": T0 + 9 * DAY_MICROS, **more}
     return SimpleNamespace(type=kind, at=at, recommendation_id=rec, value=value, **values)
 
 
@@ -127,6 +127,15 @@ def test_a_clock_that_is_behind_cannot_click_before_the_list_was_shown() -> None
     assert found == Total(2.0, 2.0, 0.0, 0.0, (Day(20_000, 1.0, 1.0), Day(20_001, 1.0, 1.0)))
 
 
+def test_what_arrived_long_before_a_list_was_shown_is_none_of_it() -> None:
+    lists = [shown("r1", at=T0 + 13 * HOUR_MICROS, items=[{"item_id": "i", "position": 1}])]
+    for hours, clicks in ((0, 0.0), (1, 1.0)):  # servers' clocks may differ by half a day, not more
+        early = did("click", T0, "r1", received_at=T0 + hours * HOUR_MICROS)
+        found = unit([CTR], [exposed()], lists, [early])
+        assert found.totals["ctr"].numerator == clicks
+        assert found.positions == {1: (1, int(clicks))}
+
+
 def test_an_exposure_that_is_logged_after_its_conversion_counts_by_when_it_happened() -> None:
     bought = did("purchase", T0 + 5)
     assert total(BUYS, [exposed(at=T0 + 9)], [], bought).pre_numerator == 1.0  # type: ignore[union-attr]
@@ -205,3 +214,36 @@ def test_positions_count_each_item_once_a_list() -> None:
         ],
     )
     assert found.positions == {1: (2, 0), 2: (1, 1)}
+
+
+P95 = Metric("p95", "", MetricKind.QUANTILE, Source("impression", "latency_ms"), quantile=0.95)
+ORDERS = Metric("orders", "", MetricKind.QUANTILE, Source("purchase", "value"), window_hours=24.0)
+PER_BUYER = Metric("per_buyer", "", MetricKind.QUANTILE, Source("purchase", "value"), of="units")
+
+
+def test_a_quantile_keeps_the_single_values_that_count() -> None:
+    lists = [shown("r1", latency_ms=9.0), shown("r2", at=T0 + 1, latency_ms=4.0), shown("r3", latency_ms=None)]
+    lists += [shown("r0", at=T0 - 5, latency_ms=70.0), shown("other", "b", latency_ms=80.0)]
+    found = total(P95, [exposed()], lists)
+    assert found == Total(13.0, 0.0, pre_numerator=70.0, sample=(4.0, 9.0))
+    bought = [
+        did("purchase", T0 + at, value=value) for at, value in ((5, 30.0), (6, 10.0), (DAY_MICROS, 99.0), (-1, 7.0))
+    ]
+    assert total(ORDERS, [exposed()], [], *bought) == Total(40.0, 0.0, pre_numerator=7.0, sample=(10.0, 30.0))
+
+
+def test_a_quantile_of_units_is_of_their_totals() -> None:
+    bought = [did("purchase", T0 + 5, value=30.0), did("purchase", T0 + 6, value=-10.0)]
+    found = total(PER_BUYER, [exposed()], [], *bought)
+    assert found is not None
+    assert found.sample == (20.0,)
+    before = total(PER_BUYER, [exposed()], [], did("purchase", T0 - 5, value=1.0))
+    assert before is not None
+    assert before.sample == ()  # it bought nothing since
+    assert total(PER_BUYER, [exposed()]) is None
+
+
+def test_other_metrics_keep_no_single_values() -> None:
+    found = total(REVENUE, [exposed()], [], did("purchase", T0 + 5, value=30.0))
+    assert found is not None
+    assert found.sample is None

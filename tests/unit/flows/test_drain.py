@@ -38,14 +38,14 @@ def test_nothing_ends_the_draining(shop: Runtime, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(wiring, "_DRAIN_SECONDS", 0.001)
     drain, calls, enough = shop.spool.drain, [], threading.Event()
 
-    def trouble(write: Any) -> int:
+    def trouble(*given: Any) -> int:
         calls.append(1)
         if len(calls) == 1:
             raise OSError("the disk is gone")
         if len(calls) == 2:
             raise RuntimeError("a bug")
         enough.set()
-        return drain(write)
+        return drain(*given)
 
     monkeypatch.setattr(shop.spool, "drain", trouble)
     shop.spool.append(Facts([event("e1")]))

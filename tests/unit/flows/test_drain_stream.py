@@ -122,7 +122,7 @@ def test_what_kills_its_readers_is_buried_in_the_end(runtime: Runtime, client: R
     assert ids(runtime) == []
     (letter,) = letters(runtime)
     assert "handed out 21 times" in letter["reason"]
-    assert dead_letters.replay(runtime.database, runtime.direct, letter["id"]) == 1
+    assert dead_letters.replay(runtime.database, runtime.direct, letter["id"], actor="you") == 1
     assert ids(runtime) == ["killer"]
 
 
@@ -149,11 +149,11 @@ def test_replaying_says_why_it_is_still_refused_and_keeps_it(runtime: Runtime, c
     Burying(runtime.database, runtime.direct, "spool").append(Facts([event("bad", at=2**63)]))
     (letter,) = letters(runtime)
     with pytest.raises(Conflict, match="large"):
-        dead_letters.replay(runtime.database, runtime.direct, letter["id"])
+        dead_letters.replay(runtime.database, runtime.direct, letter["id"], actor="you")
     assert letters(runtime) == [letter]
-    dead_letters.discard(runtime.database, letter["id"])
+    dead_letters.discard(runtime.database, letter["id"], actor="you")
     with pytest.raises(NotFound):
-        dead_letters.replay(runtime.database, runtime.direct, letter["id"])
+        dead_letters.replay(runtime.database, runtime.direct, letter["id"], actor="you")
 
 
 def test_poison_in_the_spool_is_buried_too(runtime: Runtime) -> None:

@@ -179,25 +179,6 @@ guard.close()
     assert done.returncode == 0
 
 
-def test_an_answer_that_comes_the_very_moment_it_is_late_counts(
-    patient: Guard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the end of the wait and the note of it the answer may come: then nothing is stuck."""
-    assert patient.ask(serve(lambda query: GOOD), QUERY) == Asked(GOOD)
-    lane = patient._lanes["toy@1"]
-    note = lane.note_late
-
-    def later(call: Any) -> bool:
-        while call.gate.locked():
-            time.sleep(0.001)
-        return note(call)
-
-    monkeypatch.setattr(lane, "note_late", later)
-    patient._timeout = 0.0
-    assert patient.ask(serve(lambda query: time.sleep(0.01) or GOOD), QUERY) == Asked(GOOD)
-    assert lane.stuck == 0
-
-
 def test_a_call_that_never_began_is_not_made_afterwards(gate: Gate) -> None:
     guard = Guard(threads=1, timeout_seconds=0.05)
     with ThreadPoolExecutor(12) as pool:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from reclift.flows import heartbeat, jobs
+from reclift.flows import configuration, heartbeat, jobs, jobs_again
 from reclift.flows.clock import now
-from reclift.flows.errors import NotFound
+from reclift.flows.errors import Conflict, NotFound
 from reclift.storage.tables import JobLock, JobRun
 from reclift.wiring import Runtime
 from tests.unit.flows.conftest import MemoryQueue
@@ -209,10 +209,26 @@ def test_the_same_again(here: Runtime, queue: MemoryQueue) -> None:
     jobs.begin(here.database, job)
     jobs.finish(here.database, job, error="x")
     with here.database.write() as session:
-        again = jobs.again(session, queue, job, "you")
+        again = jobs_again.again(session, queue, job, "you")
         assert (again.id != job, again.arguments, again.actor) == (True, {"experiment": "e"}, "you")
+        assert jobs_again.again(session, queue, job, "you").id == again.id  # an equal one waits already
         with pytest.raises(NotFound, match="no job 999"):
-            jobs.again(session, queue, 999, "you")
+            jobs_again.again(session, queue, 999, "you")
+        entries = configuration.audit(session, "job", str(job))
+        assert [(entry["actor"], entry["after"]["job"]) for entry in entries] == [("you", again.id)] * 2
+
+
+def test_only_what_is_over_and_was_asked_for_is_done_again(here: Runtime, queue: MemoryQueue) -> None:
+    waiting = ask(here, experiment="e")
+    with jobs.recorded(here.database, "rollup") as note:
+        note("3 units")
+    with here.database.write() as session:
+        scheduled = session.scalars(select(JobRun.id).where(JobRun.task == "rollup")).one()
+        with pytest.raises(Conflict, match="it is queued: only what is over"):
+            jobs_again.again(session, queue, waiting, "you")
+        with pytest.raises(Conflict, match="rollup is work of the schedule"):
+            jobs_again.again(session, queue, scheduled, "you")
+        assert configuration.audit(session, "job") == []
 
 
 def test_only_one_holds_a_lock(here: Runtime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reclift.stats.bootstrap import bootstrap
+from reclift.stats.bootstrap import UnitValues, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.result import CannotCompute, Code
 from reclift.stats.sums import Sums
@@ -58,3 +58,27 @@ def test_too_few_groups_and_weak_bases_are_reasons():
 def test_too_few_draws_are_refused():
     with pytest.raises(ValueError, match="draws is 10"):
         bootstrap([], [], kind="mean", draws=10)
+
+
+def test_groups_hold_every_unit_once_those_without_values_too():
+    rng = np.random.default_rng(3)
+    values = UnitValues(*rng.gamma(2.0, size=(4, 700)))
+    groups = grouped(values, 5_000, seed=1)
+    whole = sum(groups, Sums.empty())
+    assert whole.n == 5_000
+    alone = Sums.from_arrays(*values)
+    assert whole.to_dict() == pytest.approx(alone.to_dict() | {"n": 5_000})
+    assert len(groups) <= 1_000
+    assert grouped(values, 5_000, seed=1) == groups != grouped(values, 5_000, seed=2)
+    assert grouped(UnitValues(*np.zeros((4, 0))), 0, seed=1) == []
+
+
+def test_zeros_count_as_units():
+    """One unit in ten did something; the error is that of all units."""
+    rng = np.random.default_rng(4)
+    full = [np.concatenate([rng.gamma(2.0, 3.0 + shift, 3_000), np.zeros(27_000)]) for shift in (0.0, 0.3)]
+    arms = [grouped(UnitValues(x[:3_000], *np.zeros((3, 3_000))), 30_000, seed=place) for place, x in enumerate(full)]
+    boot = bootstrap(*arms, kind="mean", draws=2_000)
+    formula = compare(*(Sums.from_arrays(x) for x in full), kind="mean")
+    assert boot.difference == pytest.approx(formula.difference)
+    assert boot.difference_std_error == pytest.approx(formula.std_error, rel=0.08)

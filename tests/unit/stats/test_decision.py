@@ -6,7 +6,7 @@ import pytest
 
 from reclift.stats.comparison import compare
 from reclift.stats.decision import Call, MetricReading, decide
-from reclift.stats.group_sequential import latest_alpha, looks
+from reclift.stats.group_sequential import latest_look, looks
 from reclift.stats.plan import Plan
 from reclift.stats.srm import srm
 from reclift.stats.sums import Sums
@@ -129,8 +129,12 @@ def test_planned_looks_use_their_own_level():
     assert 0.003 < arm.comparisons[0].p_value < 0.02
 
     def at(share):
+        reached = latest_look(design, share)
         plan = Plan(
-            "group_sequential", units_planned=40_000, units=int(40_000 * share), look_alpha=latest_alpha(design, share)
+            "group_sequential",
+            units_planned=40_000,
+            units=int(40_000 * share),
+            look_alpha=reached[1].nominal_alpha if reached else None,
         )
         return decide(GOOD_SPLIT, [arm], plan)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from reclift.stats.group_sequential import latest_alpha, looks, obrien_fleming, power_family, repeated_interval
+from reclift.stats.group_sequential import latest_look, looks, obrien_fleming, power_family, repeated_interval
 
 FIFTHS = [0.2, 0.4, 0.6, 0.8, 1.0]
 
@@ -58,9 +58,9 @@ def test_a_looks_interval_excludes_0_when_it_stops():
 
 def test_the_latest_look_counts():
     design = looks(FIFTHS)
-    assert latest_alpha(design, 0.1) is None
-    assert latest_alpha(design, 0.65) == design[2].nominal_alpha
-    assert latest_alpha(design, 1.2) == design[4].nominal_alpha
+    assert latest_look(design, 0.1) is None
+    assert latest_look(design, 0.65) == (3, design[2])
+    assert latest_look(design, 1.2) == (5, design[4])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ def impression(recommendation_id: str = "r1", unit: str = "u1", at: int = 1_000,
         "fallback": None,
         "latency_ms": 1.0,
         "items": [],
+        "novelty": None,
+        "diversity": None,
         **more,
     }
 

@@ -9,7 +9,6 @@ from sqlalchemy import select
 
 from reclift.domain.events import Facts
 from reclift.storage import quick_sqlite
-from reclift.storage.bulk import driver_cursor
 from reclift.storage.database import Database
 from reclift.storage.facts import Receipt, write_batches
 from reclift.storage.sinks.database import DatabaseSink
@@ -19,8 +18,7 @@ from tests.unit.storage.rows import event, exposure, impression
 
 def quick(database: Database, *batches: Facts) -> bool:
     with database.connection() as connection:
-        with driver_cursor(connection) as cursor:
-            written = quick_sqlite.write(cursor, batches)
+        written = quick_sqlite.write(connection, batches)
         if not written:
             connection.rollback()
         return written

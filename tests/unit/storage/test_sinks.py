@@ -21,6 +21,7 @@ from reclift.storage.facts import Receipt
 from reclift.storage.sinks import database as database_sink
 from reclift.storage.sinks import spool as spool_sink
 from reclift.storage.sinks.database import DatabaseSink
+from reclift.storage.sinks.encoding import decode
 from reclift.storage.sinks.spool import SpoolSink
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 from tests.unit.storage.rows import event, exposure, impression
@@ -239,6 +240,53 @@ def test_what_cannot_be_json_fails_alone_and_is_not_written(spool: SpoolSink, tm
     assert len(path.read_bytes().splitlines()) == 2
 
 
+def test_what_can_never_be_written_is_buried_with_its_reason(
+    database: Database, spool: SpoolSink, tmp_path: Path
+) -> None:
+    spool.append(Facts([event("e1")]))
+    spool.append(Facts([event("bad", at=2**63)]))
+    spool._close()
+    with (tmp_path / "spool" / "torn.jsonl").open("wb") as file:
+        file.write(b"not json\n")
+    assert spool.drain(DatabaseSink(database).append) == 1  # nobody to bury it: it is set aside
+    assert spool.aside() > 100
+    buried: list[tuple[bytes, str]] = []
+    spool.append(Facts([event("worse", at=2**63)]))
+    assert spool.drain(DatabaseSink(database).append, lambda line, reason: buried.append((line, reason))) == 0
+    assert [b"bad" in line or b"worse" in line or line == b"not json\n" for line, _ in buried] == [True] * 3
+    assert len({line for line, _ in buried}) == 3
+    assert all(reason for _, reason in buried)
+    assert (spool.aside(), spool.size()) == (0, 0)
+    assert list((tmp_path / "spool").glob("*")) == []
+
+
+def test_what_is_set_aside_is_bounded_and_then_nothing_is_lost(
+    database: Database, spool: SpoolSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_sink, "_MOST_ASIDE", 500)
+    for number in range(4):
+        spool.append(Facts([event(f"bad{number}", at=2**63)]))
+        spool._close()
+    with pytest.raises(SinkUnavailable, match="aside"):
+        spool.drain(DatabaseSink(database).append)
+    assert 0 < spool.aside() <= 500
+    assert spool.size() > 0
+    buried: list[bytes] = []
+    spool.drain(DatabaseSink(database).append, lambda line, _: buried.append(line))
+    assert sorted({orjson.loads(line)["events"][0]["event_id"] for line in buried}) == [f"bad{n}" for n in range(4)]
+
+
+def test_a_grave_that_cannot_be_dug_keeps_the_line(database: Database, spool: SpoolSink) -> None:
+    spool.append(Facts([event("bad", at=2**63)]))
+
+    def bury(line: bytes, reason: str) -> None:
+        raise SinkUnavailable(f"{len(line)} bytes, {reason}")
+
+    with pytest.raises(SinkUnavailable):
+        spool.drain(DatabaseSink(database).append, bury)
+    assert spool.size() > 0
+
+
 def test_the_file_of_a_living_process_is_not_drained_by_another(
     database: Database, spool: SpoolSink, tmp_path: Path
 ) -> None:
@@ -392,3 +440,11 @@ def test_the_lock_goes_with_the_process(database: Database, tmp_path: Path) -> N
     os.waitpid(child, 0)
     assert SpoolSink(folder).drain(DatabaseSink(database).append) == 1
     assert ids(database) == ["from the dead"]
+
+
+def test_a_batch_of_an_earlier_version_is_read_as_having_no_list_quality() -> None:
+    row = impression("r1")
+    for column in ("novelty", "diversity"):
+        del row[column]
+    (found,) = decode(orjson.dumps({"events": [], "impressions": [row], "exposures": []})).impressions
+    assert found == impression("r1")

@@ -164,6 +164,6 @@ def test_a_report_that_was_asked_for_is_seen_to_arrive(runtime: Runtime, people:
     after = people.get(state).json
     assert (after["job"], after["error"]) == ("done", None)
     assert after["computed_at"] is not None
-    assert ">report</span>" in text_of(people.get("/app/jobs"))
-    assert ">report</span>" not in text_of(people.get("/app/jobs?task=train"))
+    assert ">report</a>" in text_of(people.get("/app/jobs"))
+    assert ">report</a>" not in text_of(people.get("/app/jobs?task=train"))
     text_of(people.get("/app/events?type=click"))

@@ -238,10 +238,10 @@ def test_computing_a_report_is_waited_for(manager):
 
 
 def test_jobs_leave_quiet_rollups_out_until_asked(manager):
-    assert ">rollup</span>" not in manager.get("/app/jobs").text
+    assert ">rollup</a>" not in manager.get("/app/jobs").text
     page = manager.get("/app/jobs?task=rollup").text
-    assert page.count(">rollup</span>") == 2
-    assert ">train</span>" not in page
+    assert page.count(">rollup</a>") == 2
+    assert ">train</a>" not in page
 
 
 def test_a_rollup_that_failed_is_shown(manager, platform):

@@ -10,7 +10,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reclift.domain.events import Facts
 from reclift.storage import quick_sqlite
-from reclift.storage.bulk import driver_cursor
 from reclift.storage.database import Database
 from reclift.storage.eventlog import GroupCommit, Poison, SinkUnavailable
 from reclift.storage.facts import Receipt, write_batches, write_facts
@@ -28,9 +27,10 @@ class DatabaseSink:
 
     name = "database"
 
-    def __init__(self, database: Database) -> None:
-        """Nothing connects before the first batch."""
+    def __init__(self, database: Database, *, patience: float = 60.0) -> None:
+        """Nothing connects before the first batch. `patience`: seconds after which a commit is given up as hanging."""
         self._database = database
+        self._patience = patience
         self._group: GroupCommit[Facts, Receipt] = GroupCommit(self._commit)
         self._rest_until = 0.0
 
@@ -42,17 +42,14 @@ class DatabaseSink:
 
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
         try:
-            with self._database.connection() as connection:
-                if not self._database.is_sqlite:
-                    resolve(connection, batches)
-                    return list(write_batches(connection, batches))
-                with driver_cursor(connection) as cursor:
-                    quick_sqlite.resolve(cursor, batches)
-                    if quick_sqlite.write(cursor, batches):
-                        return [Receipt(len(facts), 0) for facts in batches]
-                connection.exec_driver_sql("ROLLBACK")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with self._database.within(self._patience, writing=True) as connection:
                 resolve(connection, batches)
+                if not self._database.is_sqlite:
+                    return list(write_batches(connection, batches))
+                connection.exec_driver_sql("SAVEPOINT quick")
+                if quick_sqlite.write(connection, batches):
+                    return [Receipt(len(facts), 0) for facts in batches]
+                connection.exec_driver_sql("ROLLBACK TO quick")
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):
@@ -62,7 +59,7 @@ class DatabaseSink:
 
     def _alone(self, facts: Facts) -> Receipt | Exception:
         try:
-            with self._database.connection() as connection:
+            with self._database.within(self._patience, writing=True) as connection:
                 resolve(connection, [facts])
                 return write_facts(connection, facts)
         except Exception as error:  # noqa: BLE001 (what is not the database's fault is the batch's)

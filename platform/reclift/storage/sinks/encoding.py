@@ -7,6 +7,9 @@ import orjson
 from reclift.domain.events import Facts
 from reclift.storage.eventlog import Poison
 
+_YOUNGER = ("novelty", "diversity")
+"""Columns of impressions that batches of an earlier version do not have: they may still wait when a new one starts."""
+
 
 def encode(facts: Facts) -> bytes:
     """`Poison` for what JSON cannot hold."""
@@ -28,4 +31,7 @@ def decode(data: bytes) -> Facts:
     for name, rows in found.items():
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise Poison(f"not a batch of facts: {name} must be a list of objects")
+    for row in found.get("impressions", ()):
+        for column in _YOUNGER:
+            row.setdefault(column, None)
     return Facts(**found)

@@ -20,9 +20,15 @@ from reclift.storage.facts import Receipt
 log = structlog.get_logger(__name__)
 
 _SUFFIX = ".jsonl"
+_ASIDE = ".poison"
+_MOST_ASIDE = 100_000_000
 _ROTATE_BYTES = 8_000_000
 _TOGETHER = 500
 """Facts that are drained in one transaction."""
+
+
+Bury = Callable[[bytes, str], object]
+"""Keeps a line that can never be written, with the reason."""
 
 
 class SpoolSink:
@@ -117,17 +123,35 @@ class SpoolSink:
                 total += path.stat().st_size
         return total
 
-    def drain(self, write: Callable[[Facts], object]) -> int:
+    def aside(self) -> int:
+        """Bytes of what was set aside because it can never be written."""
+        return sum(path.stat().st_size for path in self._folder.glob(f"*{_ASIDE}"))
+
+    def drain(self, write: Callable[[Facts], object], bury: Bury | None = None) -> int:
         """Hand everything that waits to `write` and remove it; returns the number of facts.
 
         Stops at the first `SinkUnavailable`: what is left waits on. A torn last line was never acknowledged and is
-        dropped; what can never be written is set aside in a `.poison` file and logged.
+        dropped; what can never be written goes to `bury`, with the reason. Without it, it is set aside in a `.poison`
+        file, up to 100 MB; beyond that the line stays where it is. A later `bury` gets what was set aside as well.
         """
+        if bury is not None:
+            for path, file in self._free(_ASIDE):
+                for line in file:
+                    bury(line, "set aside when the spool was drained")
+                path.unlink()
         if not any(self._folder.glob(f"*{_SUFFIX}")):
             return 0
         self._group.run_alone(self._close)
         drained = 0
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+        for path, file in self._free(_SUFFIX):
+            for lines in _portions(file):
+                drained += self._drain_lines(path, lines, write, bury)
+            path.unlink()
+        return drained
+
+    def _free(self, suffix: str) -> Iterator[tuple[Path, BinaryIO]]:
+        """Files that belong to nobody, locked while the caller works on them."""
+        for path in sorted(self._folder.glob(f"*{suffix}")):
             try:
                 file = path.open("rb")
             except FileNotFoundError:
@@ -137,18 +161,14 @@ class SpoolSink:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
-                if not path.exists():
-                    continue
-                for lines in _portions(file):
-                    drained += self._drain_lines(path, lines, write)
-                path.unlink()
-        return drained
+                if path.exists():
+                    yield path, file
 
-    def _drain_lines(self, path: Path, lines: list[bytes], write: Callable[[Facts], object]) -> int:
+    def _drain_lines(self, path: Path, lines: list[bytes], write: Callable[[Facts], object], bury: Bury | None) -> int:
         together = Facts()
         good: list[tuple[bytes, Facts]] = []
         for line in lines:
-            facts = self._parse(path, line)
+            facts = self._parse(path, line, bury)
             if facts is not None:
                 good.append((line, facts))
                 together.extend(facts)
@@ -156,31 +176,37 @@ class SpoolSink:
             if len(together):
                 write(together)
         except Poison:
-            return sum(self._drain_alone(path, line, facts, write) for line, facts in good)
+            return sum(self._drain_alone(path, line, facts, write, bury) for line, facts in good)
         return len(together)
 
-    def _drain_alone(self, path: Path, line: bytes, facts: Facts, write: Callable[[Facts], object]) -> int:
+    def _drain_alone(
+        self, path: Path, line: bytes, facts: Facts, write: Callable[[Facts], object], bury: Bury | None
+    ) -> int:
         try:
             write(facts)
         except Poison as error:
-            self._set_aside(path, line, str(error))
+            self._set_aside(path, line, str(error), bury)
             return 0
         return len(facts)
 
-    def _parse(self, path: Path, line: bytes) -> Facts | None:
+    def _parse(self, path: Path, line: bytes, bury: Bury | None) -> Facts | None:
         try:
             return Facts(**orjson.loads(line))
         except (orjson.JSONDecodeError, TypeError) as error:
             if line.endswith(b"\n"):
-                self._set_aside(path, line, str(error))
+                self._set_aside(path, line, str(error), bury)
             else:
                 log.warning("spool_line_torn", file=path.name, bytes=len(line))
             return None
 
-    @staticmethod
-    def _set_aside(path: Path, line: bytes, reason: str) -> None:
+    def _set_aside(self, path: Path, line: bytes, reason: str, bury: Bury | None) -> None:
+        if bury is not None:
+            bury(line, reason)
+            return
+        if self.aside() + len(line) > _MOST_ASIDE:
+            raise SinkUnavailable(f"the spool has set {self.aside()} bytes aside already, the most is {_MOST_ASIDE}")
         log.error("spool_batch_poisonous", file=path.name, bytes=len(line), reason=reason)
-        with path.with_suffix(".poison").open("ab") as aside:
+        with path.with_suffix(_ASIDE).open("ab") as aside:
             aside.write(line)
             aside.flush()
             os.fsync(aside.fileno())

@@ -1,7 +1,7 @@
 """The mapped classes. Import them from here."""
 
 from reclift.storage.tables.base import Base, Json, UtcDateTime
-from reclift.storage.tables.catalogue import Alias, ItemRow, NewItem, Profile
+from reclift.storage.tables.catalogue import Alias, ItemNovelty, ItemRow, NewItem, Profile
 from reclift.storage.tables.configuration import (
     Account,
     ApiKey,
@@ -13,7 +13,15 @@ from reclift.storage.tables.configuration import (
     Placement,
     SavedGroupRow,
 )
-from reclift.storage.tables.facts import DeadLetter, DirtyUnit, EventRow, ExposureRow, ImpressionRow
+from reclift.storage.tables.facts import (
+    DeadLetter,
+    DirtyUnit,
+    Erasure,
+    EventId,
+    EventRow,
+    ExposureRow,
+    ImpressionRow,
+)
 from reclift.storage.tables.results import (
     EvaluationRow,
     ExperimentUnit,
@@ -36,12 +44,15 @@ __all__ = [
     "Configuration",
     "DeadLetter",
     "DirtyUnit",
+    "Erasure",
     "EvaluationRow",
+    "EventId",
     "EventRow",
     "ExperimentRow",
     "ExperimentUnit",
     "ExposureRow",
     "ImpressionRow",
+    "ItemNovelty",
     "ItemRow",
     "JobLock",
     "JobRun",

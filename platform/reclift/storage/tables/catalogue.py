@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String
+from sqlalchemy import Float, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reclift.storage.tables.base import Base
@@ -33,6 +33,14 @@ class NewItem(Base):
     __tablename__ = "new_items"
     item_id: Mapped[str] = mapped_column(String(200), primary_key=True)
     met: Mapped[int]
+
+
+class ItemNovelty(Base):
+    """How surprising an item is: bits of self-information of being chosen, by the users of the last months."""
+
+    __tablename__ = "item_novelty"
+    item_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    bits: Mapped[float] = mapped_column(Float)
 
 
 class Profile(Base):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, PrimaryKeyConstraint, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from reclift.storage.tables.base import Base
+
+# Not JSON's null: most totals have none.
+_Sample = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class ExperimentUnit(Base):
@@ -30,19 +34,32 @@ class ExperimentUnit(Base):
 class UnitTotal(Base):
     """One metric of one unit: numerator and denominator after exposure, and the same before it (for CUPED).
 
-    Units without any row have zero everywhere. Nothing is capped here: caps are applied when arms are summed.
+    `arm` is the one that the unit met, empty where it met several and is left out of reports. Units without any row
+    have zero everywhere. Nothing is capped here: caps are applied when arms are summed. `sample` has the single values
+    of metrics that are read as quantiles.
+
+    The key's index has all that is summed, in the order of arms: an arm's sums are one scan of it.
     """
 
     __tablename__ = "unit_totals"
-    experiment: Mapped[str] = mapped_column(String(64), primary_key=True)
-    phase: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    metric: Mapped[str] = mapped_column(String(64), primary_key=True)
-    unit_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    experiment: Mapped[str] = mapped_column(String(64))
+    phase: Mapped[int] = mapped_column(autoincrement=False)
+    metric: Mapped[str] = mapped_column(String(64))
+    arm: Mapped[str] = mapped_column(String(64))
+    unit_id: Mapped[str] = mapped_column(String(200))
     numerator: Mapped[float]
     denominator: Mapped[float]
     pre_numerator: Mapped[float] = mapped_column(default=0.0)
     pre_denominator: Mapped[float] = mapped_column(default=0.0)
-    __table_args__ = (Index(None, "unit_id"),)
+    sample: Mapped[list[float] | None] = mapped_column(_Sample)
+    __table_args__ = (
+        PrimaryKeyConstraint(
+            "experiment", "phase", "metric", "arm", "unit_id",
+            postgresql_include=["numerator", "denominator", "pre_numerator", "pre_denominator"],
+        ),
+        Index(None, "unit_id"),
+        {"sqlite_with_rowid": False},
+    )  # fmt: skip
 
 
 class UnitDay(Base):

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from reclift.flows import dead_letters as flow
 from reclift.web.api.body import answer, query_whole, row_id
-from reclift.web.auth import runtime, scoped
+from reclift.web.auth import actor, runtime, scoped
 
 dead_letters = Blueprint("dead_letters", __name__, url_prefix="/api/v1/dead-letters")
 
@@ -38,7 +38,7 @@ def replay_letter(letter_id: str) -> Response:
     """Write it now; 409 with the reason while it is still refused."""
     here = runtime()
     number = row_id("dead letter", letter_id)
-    return answer({"id": number, "accepted": flow.replay(here.database, here.direct, number)})
+    return answer({"id": number, "accepted": flow.replay(here.database, here.direct, number, actor=actor())})
 
 
 @dead_letters.delete("/<letter_id>")
@@ -49,5 +49,5 @@ def discard_letter(letter_id: str) -> Response:
     number = row_id("dead letter", letter_id)
     with here.database.read() as session:
         flow.find(session, number)
-    flow.discard(here.database, number)
+    flow.discard(here.database, number, actor=actor())
     return Response(status=204)

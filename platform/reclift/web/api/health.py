@@ -11,9 +11,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from reclift.flows import dead_letters, rollup
 from reclift.flows.errors import FlowError
+from reclift.storage.database import QUICK_SECONDS
 from reclift.web.api.body import answer
 from reclift.web.auth import runtime
 from reclift.wiring import Runtime
@@ -38,7 +40,7 @@ def ready() -> Response:
     """Whether this process can serve: it has a plan. Says how old the plan is and whether the database answers."""
     here = runtime()
     try:
-        with here.database.engine.connect() as connection:
+        with here.database.within() as connection:
             connection.execute(text("SELECT 1"))
         database = "ok"
     except SQLAlchemyError as error:
@@ -76,16 +78,17 @@ class _Counts(Collector):
         for sink, count in here.event_log.refused.items():
             refused.add_metric([sink], count)
         spool = GaugeMetricFamily("reclift_spool_bytes", "Bytes waiting in the spool", value=here.spool.size())
+        aside = GaugeMetricFamily("reclift_spool_aside_bytes", "Bytes set aside on this host", value=here.spool.aside())
         age = GaugeMetricFamily(
             "reclift_plan_age_seconds",
             "Time since the plan was known to be the newest",
             value=here.live.age_seconds or 0,
         )
-        result: list[Metric] = [taken, refused, spool, age]
+        result: list[Metric] = [taken, refused, spool, aside, age]
         if here.stream is not None:
             result += _stream(here.stream.state())
         try:
-            with here.database.read() as session:
+            with here.database.within(2 * QUICK_SECONDS) as connection, Session(connection) as session:
                 waiting, buried = rollup.waiting(session), dead_letters.count(session)
         except SQLAlchemyError:
             return result  # the gauge is missing while the database is away, which is what its absence means

@@ -9,9 +9,27 @@ from flask import Flask, redirect, url_for
 from flask_bootstrap import Bootstrap5
 from werkzeug import Response
 
-from . import experiments, frame, home, library, operations, report, session, settings, split, strategies, traffic
+from . import (
+    experiments,
+    frame,
+    home,
+    library,
+    metrics,
+    operations,
+    placements,
+    plan,
+    report,
+    session,
+    settings,
+    split,
+    strategies,
+    traffic,
+)
 
-_PARTS = (session, home, experiments, report, split, traffic, strategies, library, operations, settings)
+_PARTS = (
+    session, home, experiments, plan, report, split, traffic, strategies, placements, library, metrics, operations,
+    settings,
+)  # fmt: skip
 
 
 def init_pages(app: Flask) -> None:

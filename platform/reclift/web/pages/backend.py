@@ -8,68 +8,19 @@ what people typed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypedDict, cast
+from typing import Any, Protocol, cast
 
 from flask import current_app
 
-JSON = dict[str, Any]
-Role = Literal["manager", "viewer"]
+from .backend_operations import OperationsSide
+from .backend_plan import Planning
+from .backend_shop import ShopSide
+from .backend_types import JSON, Invalid, NotFound, Page, Person, Problem, Refused, Role
+
+__all__ = ["JSON", "Invalid", "NotFound", "Page", "Pages", "Person", "Problem", "Refused", "Role", "backend"]
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who can sign in. A manager changes things, a viewer sees everything and changes nothing."""
-
-    id: str
-    email: str
-    role: Role
-    name: str = ""
-
-    @property
-    def may_change(self) -> bool:
-        """Whether this person may change anything."""
-        return self.role == "manager"
-
-
-class Problem(TypedDict):
-    """One thing that is wrong with an input.
-
-    `field` is the path in the payload, with dots: `key`, `arms.1.weight`, `arms.0.params.k`, `metrics.primary`.
-    """
-
-    field: str
-    value: Any
-    rule: str
-
-
-class Invalid(Exception):  # noqa: N818 (reads as a sentence where it is raised)
-    """What was given cannot be taken. Every problem names its field, its value and the rule."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        """`problems` has at least one."""
-        super().__init__("; ".join(f"{p['field']}={p['value']!r}: {p['rule']}" for p in problems))
-        self.problems = list(problems)
-
-
-class NotFound(Exception):  # noqa: N818 (reads as a sentence where it is raised)
-    """There is no such thing. The message names it."""
-
-
-class Refused(Exception):  # noqa: N818 (reads as a sentence where it is raised)
-    """The thing is there, but its state does not allow this (say, starting what has ended). The message says why."""
-
-
-class Page(TypedDict):
-    """A part of a long list: `rows` of page `page` (from 1) with at most `size` rows, of `total` in all."""
-
-    rows: list[JSON]
-    page: int
-    size: int
-    total: int
-
-
-class Pages(Protocol):
+class Pages(Planning, ShopSide, OperationsSide, Protocol):
     """The platform as the pages see it.
 
     Timestamps are RFC 3339 strings with a zone. Methods that name one thing raise `NotFound`; methods that take a
@@ -183,80 +134,6 @@ class Pages(Protocol):
 
     def plan_ramp(self, key: str, steps: Sequence[Mapping[str, float]], actor: Person) -> JSON:
         """Traffic on a schedule: `{"traffic": 0 to 1, "after_hours"}` by step; none takes the ramp away."""
-        ...
-
-    def preview(self, key: str, arm: str) -> JSON:
-        """A token that shows this arm to whoever brings it: `{"arm", "token", "valid_days"}`. It changes nothing."""
-        ...
-
-    # strategies and models ------------------------------------------------------------------------------------------
-    def strategies(self) -> list[JSON]:
-        """`{"key", "title", "summary", "needs_training", "schema"}`; `schema` is the parameters' JSON schema."""
-        ...
-
-    def models(self) -> list[JSON]:
-        """Trained versions, newest first.
-
-        `{"id", "strategy", "version", "params", "active", "status" ("training"|"ready"|"failed"), "created_at",
-        "data_until", "seconds", "size_bytes", "metrics": {"ndcg@10": 0.43}, "error"}`.
-        """
-        ...
-
-    def train(self, strategy: str, params: Mapping[str, Any], actor: Person) -> None:
-        """Ask the worker for a new model version; returns at once."""
-        ...
-
-    def offline(self) -> JSON | None:
-        """The newest offline results beside online lifts, as in `GET /api/v1/evaluations`; `None`: none yet."""
-        ...
-
-    def evaluate(self, actor: Person) -> None:
-        """Ask the worker to evaluate everything that is in use; returns at once."""
-        ...
-
-    def activate(self, model_id: str, actor: Person) -> JSON:
-        """Serve this version from now on (a rollback, when it is an older one); returns the model."""
-        ...
-
-    # the shop -------------------------------------------------------------------------------------------------------
-    def placements(self) -> list[JSON]:
-        """`{"key", "name", "strategy", "fallback": [strategy], "seen", "model", "experiments": [key]}`.
-
-        `seen` says what a user is not shown again; `explore` and `rerank` are as the API has them.
-        `model` serves the default strategy now, like `item_cf@7`.
-        """
-        ...
-
-    def save_placement(self, key: str, payload: Mapping[str, Any], actor: Person) -> JSON:
-        """Create or change a placement: `name`, `strategy`, `fallback`, `seen`."""
-        ...
-
-    def metrics(self) -> list[JSON]:
-        """`{"key", "name", "kind", "description", "format", "direction" ("up"|"down"), "window_days", "event"}`."""
-        ...
-
-    def items(self, query: str, page: int) -> Page:
-        """Items of the catalogue, as in `PUT /items`, whose title, category or id match `query` (all when empty)."""
-        ...
-
-    def events(self, page: int, kind: str | None = None) -> Page:
-        """Events, latest first, as in `POST /events`, plus `received_at`; with `kind`, of this type only."""
-        ...
-
-    def event_types(self) -> list[str]:
-        """Types of the events that came in lately."""
-        ...
-
-    def job_tasks(self) -> list[str]:
-        """Tasks that the worker has run."""
-        ...
-
-    def jobs(self, page: int, task: str | None = None) -> Page:
-        """Runs of the worker, latest first: of one task, or all but the rollups that went well.
-
-        `{"id", "task", "subject", "status" ("queued"|"running"|"done"|"failed"), "queued_at", "started_at", "seconds",
-        "error", "result"}`; `error` and `result` are a sentence or `None`.
-        """
         ...
 
     # people and keys ------------------------------------------------------------------------------------------------

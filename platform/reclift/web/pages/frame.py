@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound as UrlNotFound
 
 from reclift.web import format as fmt
 
-from . import assets, present, splits, words
+from . import analysis_form, assets, lists_form, present, splits, words_numbers
 from .backend import NotFound, Person, Refused, backend
 
 csrf = CSRFProtect()
@@ -159,9 +159,11 @@ def _context() -> dict[str, Any]:
         "navigation": NAVIGATION,
         "asset": assets.asset,
         "icon": assets.icon,
-        "words": words.WORDS,
+        "words": words_numbers.ALL_WORDS,
         "present": present,
         "splits": splits,
+        "analysis_said": analysis_form.said,
+        "variety_said": lists_form.variety_said,
         "now": datetime.now(UTC),
     }
 

@@ -24,14 +24,20 @@ from reclift.web.api.openapi.parts import (
 _STAMP = "2026-05-01T12:00:00.000Z"
 _SOURCE = {
     "event": text("An event type, or `impression` for lists shown.", minLength=1, maxLength=64),
-    "value": choice("What is added up; the last two only of impressions.", "count", "value", "latency_ms", "fallback"),
+    "value": choice(
+        "What is added up; all but the first two only of impressions.",
+        *("count", "value", "latency_ms", "fallback", "novelty", "diversity"),
+    ),
+    "position": maybe(whole("Only what was shown at this place of a list.", minimum=1, maximum=1000)),
     "attributed": flag("Only events that carry the recommendation id of this experiment and arm."),
     "where": anything("Property -> value that an event must have."),
 }
 _METRIC: dict[str, Json] = {
     "key": key("Its name; a definition never changes."),
     "name": text("For people."),
-    "kind": choice("How a unit's events become its number.", "proportion", "count", "sum", "ratio", "retention"),
+    "kind": choice(
+        "How a unit's events become its number.", "proportion", "count", "sum", "ratio", "retention", "quantile"
+    ),
     "numerator": ref("MetricSource"),
     "denominator": maybe(ref("MetricSource")),
     "window_hours": maybe(number("Only events so long after the exposure; null: no end.", minimum=0.001)),
@@ -39,6 +45,8 @@ _METRIC: dict[str, Json] = {
     "cap_percentile": maybe(number("The same at a percentile of the units.", minimum=0.5, maximum=1)),
     "minimum": whole("Of a proportion: how many events make a 1.", minimum=1),
     "after_hours": number("Of retention: how long after exposure the return begins.", minimum=0),
+    "quantile": number("Of a quantile metric: 0.95 is the value that 95 % do not exceed.", minimum=0.01, maximum=0.99),
+    "of": choice("Of a quantile metric: of each fact's value, or of each unit's total.", "facts", "units"),
     "direction": choice("Which way is better.", "increase", "decrease"),
     "margin": number("Of a guardrail: the relative worsening that is tolerated.", minimum=0, maximum=0.99),
     "format": choice("How people read it.", "percent", "number", "money", "ms"),

@@ -89,6 +89,15 @@ SCHEMAS: dict[str, Json] = {
             "cuped": flag("Let values before exposure take variance out."),
             "minimum_effect": maybe(number("Smallest lift worth having.", minimum=0.0001, maximum=10)),
             "tuning": whole("Units at which the always-valid interval is tightest.", minimum=10, maximum=10**9),
+            "stratify": maybe(text("Compare like with like by this attribute; not with `cuped`.", maxLength=64)),
+            "prior_mean": number("Of the relative lift, before the data.", minimum=-1, maximum=10),
+            "prior_sd": maybe(number("Likewise; null: every lift equally likely.", minimum=0.0001, maximum=10)),
+            "rate_prior_alpha": number("Of each arm's rate, a beta prior.", minimum=0.001, maximum=10**6),
+            "rate_prior_beta": number("Likewise.", minimum=0.001, maximum=10**6),
+            "bootstrap": whole(
+                "Resamples of a bootstrap beside the formulas; 0: none, else from 200.", minimum=0, maximum=10_000
+            ),
+            "bootstrap_seed": whole("Of its random numbers.", minimum=0, maximum=2**31 - 1),
         },
         example=Analysis().to_dict(),
     ),
@@ -131,7 +140,38 @@ SCHEMAS: dict[str, Json] = {
             "ci_level": number("Of all intervals.", **_PROBABILITY),
             "sequential": maybe(ref("Sequential")),
             "bayesian": maybe(ref("Bayesian")),
-            "variance_reduction": maybe(number("Share of the variance that CUPED took away; null: not used.")),
+            "variance_reduction": maybe(
+                number("Share of the variance that CUPED or strata took away; null: not used.")
+            ),
+            "group_sequential": maybe(
+                _open(
+                    "The repeated interval of the latest planned look; null: another regime.",
+                    {
+                        "look": maybe(whole("The latest that was reached; null: none yet.", minimum=1)),
+                        "looks": whole("Planned.", minimum=2),
+                        "bound": maybe(number("Standard errors that its interval reaches.")),
+                        "nominal_alpha": maybe(number("The level that p is held against.", **_PROBABILITY)),
+                        "difference_ci": pair("Of the difference; all looks' together hold at `ci_level`."),
+                        "lift_ci": pair("Of the lift, likewise."),
+                        "reasons": _REASONS,
+                    },
+                )
+            ),
+            "bootstrap": maybe(
+                _open(
+                    "A cross-check of the formulas' intervals; null: not asked for.",
+                    {
+                        "difference_ci": pair("Percentiles of the resampled differences."),
+                        "difference_std_error": maybe(number("Their standard deviation.")),
+                        "lift_ci": pair("Of the lift."),
+                        "draws": whole("Resamples.", minimum=200),
+                        "seed": whole("Of the random numbers.", minimum=0),
+                        "groups": whole("Groups of units that are drawn, at most.", minimum=0),
+                        "method": text("In words."),
+                        "reasons": _REASONS,
+                    },
+                )
+            ),
             "warnings": many({"type": "string"}, "What a reader should know."),
             "reasons": _REASONS,
         },
@@ -146,6 +186,7 @@ SCHEMAS: dict[str, Json] = {
             "metric": text("Its key."),
             "role": choice("Its role.", "primary", "secondary", "guardrail"),
             "kind": choice("What compares the arms.", "proportion", "mean", "ratio", "quantile"),
+            "quantile": maybe(number("Which quantile; null: another kind.", **_PROBABILITY)),
             "arms": many(
                 _open(
                     "One arm.",

@@ -1,0 +1,79 @@
+"""More terms of the pages: what metrics are made of, and what a report says beside the lift."""
+
+from __future__ import annotations
+
+from .words import WORDS, Word
+
+ALL_WORDS: dict[str, Word] = {
+    **WORDS,
+    "window": Word(
+        "Window",
+        "How long after a user's first exposure what they do still counts.",
+        "Each user has a window of their own, so early and late users are measured alike; those whose window is still "
+        "open count with what they did so far.",
+    ),
+    "cap": Word(
+        "Cap",
+        "The most that one user can count for, so that a single large buyer does not decide.",
+        "Larger numbers are set to the cap, in all arms alike (winsorisation).",
+    ),
+    "margin": Word(
+        "Margin",
+        "How much worse a guardrail may get before it fails.",
+        "A guardrail is passed when the interval of its lift lies wholly above the margin (non-inferiority).",
+    ),
+    "needed": Word(
+        "Users needed",
+        "Users of this arm and the control together that find the stated effect four times in five.",
+        "Computed from this experiment's own spread so far, with CUPED's gain where it is on.",
+    ),
+    "cuped": Word(
+        "CUPED",
+        "What users did before their exposure explains part of what they do after; taking that out narrows intervals.",
+        "The gain is the share of the variance that goes away; users needed fall by the same share.",
+    ),
+    "novelty": Word(
+        "Novelty",
+        "Whether the lift fades as users get used to the new lists, or grows as they learn.",
+        "Users are compared on the same day since their own first exposure, and only those who have been in that long.",
+    ),
+    "interaction": Word(
+        "Interaction test",
+        "Whether the lift differs between segments by more than chance.",
+        "Read it before any single segment: without a difference, the overall lift is the best guess for each.",
+    ),
+    "outliers": Word(
+        "Outliers",
+        "Whether the lift would be another one without each arm's largest user.",
+        "If it would, one person decides: think of a cap.",
+    ),
+    "before": Word(
+        "Before the exposure",
+        "The same comparison on the time before users met their arm, when the arms could not differ.",
+        "A difference there means a broken split or a carry-over from an earlier experiment.",
+    ),
+    "offline": Word(
+        "Offline metrics",
+        "What a strategy would have found of what people chose later, computed from records, without showing anything.",
+        "All items are ranked; nothing is sampled. It is a hint: the online lift decides.",
+    ),
+    "ndcg": Word("nDCG", "Hits in the list, those further up counting more, relative to the best possible list.", ""),
+    "hit_rate": Word("Hit rate", "Share of users whose list holds at least one item that they chose later.", ""),
+    "precision": Word("Precision", "Share of the list that the user chose later.", ""),
+    "recall": Word("Recall", "Share of what the user chose later that is in the list.", ""),
+    "map": Word("MAP", "Mean over users of the average precision at each hit.", ""),
+    "mrr": Word("MRR", "Mean over users of one over the place of the first hit.", ""),
+    "gini": Word(
+        "Gini", "How unequally items are shown: 0 all equally often, 1 always the same few.", "Lower is more even."
+    ),
+    "item_novelty": Word(
+        "Novelty of items", "How unpopular the shown items are, in bits: higher means less known items.", ""
+    ),
+    "diversity": Word("Diversity", "How unlike each other the items of one list are, from 0 to 1.", ""),
+    "dead_letter": Word(
+        "Dead letter",
+        "Something that was acknowledged and that the tables refuse, kept with the reason.",
+        "It can be replayed once the cause is gone, as often as one likes: nothing counts twice.",
+    ),
+}
+"""All of `words.WORDS` and these."""

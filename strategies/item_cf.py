@@ -49,6 +49,7 @@ class ItemCF:
     summary: ClassVar[str] = "Items that are chosen together with what the user chose; strong, fast, easy to explain."
     Parameters: ClassVar[type[Parameters]] = ItemCFParameters
     needs_training: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, state: State, params: ItemCFParameters) -> None:
         """Bring a fitted state into service; `restore` is the public way."""

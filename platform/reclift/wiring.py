@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import jobs
 from reclift.flows.alert_channels import Channel, Mail, Webhook
+from reclift.flows.answered import Answered
 from reclift.flows.clock import now_micros
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.dead_letters import Burying
@@ -108,6 +110,7 @@ class Runtime:
     direct: DatabaseSink
     stream: RedisStreamSink | None
     histories: Histories
+    answered: Answered
     shown: ShownLately
     sticky: Sticky
     previews: Previews
@@ -201,6 +204,13 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
+    answered = Answered(settings.answers_kept)
+
+    def persons_changed(units: Collection[str] | None) -> None:
+        histories.persons_changed(units)
+        if units is None:
+            answered.forget_all()
+
     shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
     if settings.redis_url:
@@ -219,7 +229,7 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
             artifacts,
             poll_seconds=settings.plan_poll_seconds,
             pseudonyms=pseudonyms,
-            persons_changed=histories.persons_changed,
+            persons_changed=persons_changed,
         ),
         pseudonyms=pseudonyms,
         event_log=event_log,
@@ -227,10 +237,11 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         direct=direct,
         stream=stream,
         histories=histories,
+        answered=answered,
         shown=shown,
         sticky=sticky,
         previews=Previews(settings.signing_key()),
-        recommender=Recommender(histories, sticky, event_log, guard, shown),
+        recommender=Recommender(histories, sticky, event_log, guard, shown, answered),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
         follower=Follower(

@@ -14,6 +14,7 @@ import structlog
 from reclift.domain.decision import Decision
 from reclift.domain.events import MICROS, Facts
 from reclift.domain.list_quality import diversity, novelty
+from reclift.flows.answered import Answered
 from reclift.flows.assign import exposure
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
@@ -68,9 +69,16 @@ class Recommender:
     """Answers `/recommend`. Holds what does not change from request to request."""
 
     def __init__(
-        self, histories: Histories, sticky: Sticky, event_log: EventLog, guard: Guard, shown: ShownLately
+        self,
+        histories: Histories,
+        sticky: Sticky,
+        event_log: EventLog,
+        guard: Guard,
+        shown: ShownLately,
+        answered: Answered | None = None,
     ) -> None:
-        """All live as long as the process."""
+        """All live as long as the process. Without `answered` every list is asked for."""
+        self._answered = answered or Answered(0)
         self._histories = histories
         self._sticky = sticky
         self._log = event_log
@@ -199,17 +207,21 @@ class Recommender:
 
     def _take(self, lists: ListInMaking, served: Served, query: Query, arm: str | None, items: Items) -> str | None:
         """Ask and take; asks a second time for many more when the filters ate what came. Returns why it failed."""
-        asked = self._guard.ask(served, query)
-        if asked.failure is not None:
-            return asked.failure
+        answer = self._answered.get(served, query)
+        if answer is None:
+            asked = self._guard.ask(served, query)
+            if asked.failure is not None:
+                return asked.failure
+            answer = asked.items
+            self._answered.note(served, query, answer)
         if served.diversity is None:
-            lists.take(asked.items, served.strategy, arm)
-            if lists.missing and len(asked.items) >= query.k:
+            lists.take(answer, served.strategy, arm)
+            if lists.missing and len(answer) >= query.k:
                 lists.take(self._many_more(served, query), served.strategy, arm)
             return None
-        found = lists.allowed(asked.items)
-        if len(found) < lists.missing and len(asked.items) >= query.k:
-            found = lists.allowed([*asked.items, *self._many_more(served, query)])
+        found = lists.allowed(answer)
+        if len(found) < lists.missing and len(answer) >= query.k:
+            found = lists.allowed([*answer, *self._many_more(served, query)])
         lists.take(diversified(served.diversity, found, lists.missing, items), served.strategy, arm)
         return None
 

@@ -13,13 +13,6 @@ from numpy.typing import NDArray
 
 from reclift.strategy import StrategyError
 
-try:
-    # The loop below y += A x of SciPy's own sparse matrices, with the interpreter's lock let go. It is called without
-    # a matrix around it, whose checks take longer than the loop.
-    from scipy.sparse._sparsetools import csc_matvec
-except ImportError:  # it is not public: without it the answers are the same, and later
-    csc_matvec = None
-
 _BLOCK = 64
 _MOST_KEPT = 8
 """Arrays as long as the catalogue that wait to be used again; so many are seldom in use at once."""
@@ -36,7 +29,7 @@ class Neighbours:
         self._near = np.ascontiguousarray(neighbours, dtype=np.int32)
         self._similar = np.ascontiguousarray(similarities, dtype=np.float32)
         if self._near.size and not 0 <= int(self._near.min()) <= int(self._near.max()) < len(self._near):
-            raise StrategyError(f"neighbours: places must be from 0 to {len(self._near) - 1}")  # the loop trusts them
+            raise StrategyError(f"neighbours: places must be from 0 to {len(self._near) - 1}")
         self._blocks = -(-len(self._near) // _BLOCK)
         self._spare: deque[Floats] = deque(maxlen=_MOST_KEPT)
 
@@ -59,13 +52,8 @@ class Neighbours:
         """Add weight times similarity to the neighbours of each place; float32, in the order of `places`."""
         near = self._near.take(places, axis=0)
         similar = self._similar.take(places, axis=0)
-        count, width = near.shape
-        if csc_matvec is None:
-            flat = (similar * weights[:, None]).ravel()
-            sums += np.bincount(near.ravel(), weights=flat, minlength=len(sums)).astype(np.float32)
-            return
-        starts = np.arange(count + 1, dtype=np.int32) * np.int32(width)
-        csc_matvec(len(sums), count, starts, near.ravel(), similar.ravel(), weights.astype(np.float32), sums)
+        similar *= weights.astype(np.float32)[:, None]
+        sums += np.bincount(near.ravel(), weights=similar.ravel(), minlength=len(sums))
 
     @staticmethod
     def best(sums: Floats, count: int) -> tuple[list[int], list[float]]:

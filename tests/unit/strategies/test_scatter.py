@@ -30,12 +30,7 @@ def plain(near: np.ndarray, similar: np.ndarray, places: np.ndarray, weights: np
 
 
 @pytest.mark.parametrize(("items", "width"), SHAPES)
-@pytest.mark.parametrize("public_only", [False, True])
-def test_sums_are_those_of_the_plain_way(
-    items: int, width: int, monkeypatch: pytest.MonkeyPatch, *, public_only: bool
-) -> None:
-    if public_only:
-        monkeypatch.setattr(scatter, "csc_matvec", None)
+def test_sums_are_those_of_the_plain_way(items: int, width: int) -> None:
     near, similar, places, weights = world(items, width)
     neighbours = Neighbours(near, similar)
     sums = neighbours.borrow()

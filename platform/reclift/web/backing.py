@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from reclift import __version__
 from reclift.flows import configuration as configuration_flow
-from reclift.flows import experiments, jobs, ramps, report, report_parts
+from reclift.flows import experiments, jobs, ramps, report, report_parts, report_segments
 from reclift.flows.clock import rfc3339
 from reclift.storage.tables import EventRow, ExperimentRow, JobRun, ModelRow
 from reclift.web.backing_operations import OperationsPages
@@ -133,10 +133,10 @@ class PlatformPages(PlanPages, ShopPages, OperationsPages, TrafficPages, PeopleP
             experiments.find(session, key)
             return report.latest(session, key)
 
-    def segments(self, key: str, attribute: str) -> list[JSON]:
-        """The primary metric by value of an attribute."""
+    def segments(self, key: str, attribute: str) -> JSON:
+        """The primary metric by value of an attribute, and whether its lift differs between them."""
         with self._read() as session:
-            return report.segments(session, experiments.find(session, key), attribute)
+            return report_segments.read_segments(session, experiments.find(session, key), attribute)._asdict()
 
     def report_csv(self, key: str) -> str:
         """The stored report's numbers as a table."""

@@ -15,6 +15,7 @@ from . import (
     home,
     library,
     metrics,
+    offline,
     operations,
     placements,
     plan,
@@ -27,9 +28,21 @@ from . import (
 )
 
 _PARTS = (
-    session, home, experiments, plan, report, split, traffic, strategies, placements, library, metrics, operations,
+    session,
+    home,
+    experiments,
+    report,
+    split,
+    plan,
+    traffic,
+    strategies,
+    offline,
+    placements,
+    library,
+    metrics,
+    operations,
     settings,
-)  # fmt: skip
+)
 
 
 def init_pages(app: Flask) -> None:

@@ -74,10 +74,11 @@ class Pages(Planning, ShopSide, OperationsSide, Protocol):
         """The stored report, or `None` when none was computed yet."""
         ...
 
-    def segments(self, key: str, attribute: str) -> list[JSON]:
+    def segments(self, key: str, attribute: str) -> JSON:
         """The primary metric by value of an attribute that the shop sends, the most frequent values first.
 
-        `{"attribute", "value", "units", "metrics": [as in the report]}`; `Invalid` for what cannot be an attribute.
+        `values`: `{"attribute", "value", "units", "metrics": [as in the report]}`; `test`: whether the lift differs
+        between values, as `segment_test` of the report. `Invalid` for what cannot be an attribute.
         """
         ...
 

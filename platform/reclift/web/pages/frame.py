@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -108,6 +109,12 @@ def page_number() -> int:
 def error_page(status: int, title: str, text: str) -> tuple[str, int]:
     """A page for what went wrong, in the frame when somebody is signed in."""
     return render_template("pages/error.html", title=title, text=text, status=status), status
+
+
+def script_json(data: Any) -> str:
+    """JSON that is safe inside a script element: nothing in it can end the element or start a comment."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def make_blueprint() -> Blueprint:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from tests.services import free_port, wait_until
 
 CONNECTIONS = 16
 BARE = "/bare"
+ANSWERED: Counter[str] = Counter()
+"""Answers by path, of all calls so far."""
 
 
 def bare_flask() -> Flask:
@@ -65,7 +68,13 @@ def serve(port: int, threads: int) -> None:
 def server(folder: Path, threads: int = 16, **settings: str) -> Iterator[int]:
     """Both applications on a free port, over the data in `folder`."""
     port = free_port()
-    given = {"DATA_DIR": str(folder), "SECRET_KEY": "only-for-benchmarks" * 2, "LOG_LEVEL": "WARNING", **settings}
+    given = {
+        "DATA_DIR": str(folder),
+        "SECRET_KEY": "only-for-benchmarks" * 2,
+        "LOG_LEVEL": "WARNING",
+        "THREADS": str(threads),
+    }
+    given |= settings
     environment = {**os.environ, **{f"RECLIFT_{name}": value for name, value in given.items()}}
     command = [sys.executable, "-c", f"from bench._http import serve; serve({port}, {threads})"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -115,6 +124,7 @@ def check(port: int, call: Call) -> None:
     body = response.read()
     if response.status != 200:
         raise SystemExit(f"{call.name}: {response.status} {body[:300]!r}")
+    ANSWERED[call.path] += 1
 
 
 LUA = """
@@ -138,6 +148,7 @@ def with_wrk(port: int, call: Call, seconds: float) -> float:
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in printed:
         raise SystemExit(f"{call.name}: some calls failed\n{printed}")
+    ANSWERED[call.path] += int(re.search(r"(\d+) requests in", printed)[1])
     return float(re.search(r"Requests/sec:\s+([\d.]+)", printed)[1])
 
 
@@ -164,6 +175,7 @@ def with_threads(port: int, call: Call, seconds: float) -> float:
         thread.start()
     for thread in threads:
         thread.join()
+    ANSWERED[call.path] += sum(counts)
     return sum(counts) / seconds
 
 

@@ -60,6 +60,7 @@ class Content:
     summary: ClassVar[str] = "Items described like those the user chose; the one that also knows brand-new items."
     Parameters: ClassVar[type[Parameters]] = ContentParameters
     needs_training: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, state: State, params: ContentParameters) -> None:
         """Bring a fitted state into service; `restore` is the public way."""

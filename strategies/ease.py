@@ -54,6 +54,7 @@ class Ease:
     summary: ClassVar[str] = "Linear item-to-item model in closed form; often the most accurate up to 20,000 items."
     Parameters: ClassVar[type[Parameters]] = EaseParameters
     needs_training: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, state: State, params: EaseParameters) -> None:
         """Bring a fitted state into service; `restore` is the public way."""

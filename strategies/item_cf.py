@@ -11,6 +11,7 @@ from pydantic import Field
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State, StrategyError
 from strategies.neighbours import Pairs, Similarity, Weighting, directions, nearest, nearest_by_product
 from strategies.ratings import rating_matrix
+from strategies.scatter import Neighbours
 from strategies.serving import Catalogue
 
 
@@ -48,14 +49,14 @@ class ItemCF:
     summary: ClassVar[str] = "Items that are chosen together with what the user chose; strong, fast, easy to explain."
     Parameters: ClassVar[type[Parameters]] = ItemCFParameters
     needs_training: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, state: State, params: ItemCFParameters) -> None:
         """Bring a fitted state into service; `restore` is the public way."""
         self._state = state
         self._params = params
         self._catalogue = Catalogue(state.arrays["item_ids"])
-        self._neighbours = np.asarray(state.arrays["neighbours"])
-        self._similarities = np.asarray(state.arrays["similarities"])
+        self._near = Neighbours(state.arrays["neighbours"], state.arrays["similarities"])
 
     @classmethod
     def fit(cls, data: Dataset, params: Any, progress: Progress) -> Self:
@@ -75,28 +76,22 @@ class ItemCF:
         places, weights = self._catalogue.profile(query, self._params.history)
         if not len(places):
             return []
-        near = self._neighbours[places].ravel()
-        shares = (self._similarities[places] * weights[:, None].astype(np.float32)).ravel()
-        scores: Any = np.bincount(near, weights=shares, minlength=len(self._catalogue))
-        touched = np.flatnonzero(scores > 0)
-        picked = self._catalogue.pick(query, scores[touched], touched)
-        ids, sources = self._catalogue.ids, self._sources(picked, places, near, shares)
+        near, ids = self._near, self._catalogue.ids
+        sums = near.borrow()
+        near.add_up(places, weights, sums)
+        if query.candidates is not None:
+            picked = [pair for pair in self._catalogue.pick(query, sums[: len(ids)]) if pair[1] > 0]
+            found, scores = [place for place, _ in picked], [score for _, score in picked]
+        else:
+            sums[self._catalogue.barred(query)] = 0
+            found, scores = near.best(sums, query.k)
+        near.give_back(sums)
+        if not found:
+            return []
         return [
             Scored(ids[place], score, None, f"chosen together with {ids[source]}")
-            for (place, score), source in zip(picked, sources, strict=True)
+            for place, score, source in zip(found, scores, near.sources(found, places, weights), strict=True)
         ]
-
-    def _sources(self, picked: list[tuple[int, float]], places: Any, near: Any, shares: Any) -> list[int]:
-        """For each picked item, the item of the profile that added most to its score."""
-        wanted = np.array([place for place, _ in picked], dtype=np.intp)
-        chosen = np.zeros(len(self._catalogue), dtype=bool)
-        chosen[wanted] = True
-        found = np.flatnonzero(chosen[near])
-        found = found[np.argsort(shares[found], kind="stable")]
-        strongest = np.zeros(len(self._catalogue), dtype=np.intp)
-        strongest[near[found]] = found  # of several the last is kept: the strongest
-        sources: list[int] = places[strongest[wanted] // self._neighbours.shape[1]].tolist()
-        return sources
 
     def state(self) -> State:
         """Item ids, and each item's neighbours with their similarities."""

@@ -65,6 +65,7 @@ class MatrixFactorization:
     summary: ClassVar[str] = "Learns hidden tastes from everybody's choices; among the strongest with enough data."
     Parameters: ClassVar[type[Parameters]] = MatrixFactorizationParameters
     needs_training: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, state: State, params: MatrixFactorizationParameters) -> None:
         """Bring a fitted state into service; `restore` is the public way."""

@@ -57,6 +57,7 @@ class Popularity:
     summary: ClassVar[str] = "The most chosen items, for everybody or per category; needs little data, never fails."
     Parameters: ClassVar[type[Parameters]] = PopularityParameters
     needs_training: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, state: State, params: PopularityParameters) -> None:
         """Bring a fitted state into service; `restore` is the public way."""

@@ -6,8 +6,6 @@ one answer costs NumPy calls over arrays that are already there. Strategies of o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,9 +47,8 @@ class Catalogue:
         """
         places = self.places
         summed: dict[int, float] = {}
-        history: Sequence[tuple[str, float]] = [(signal[0], signal[1]) for signal in query.history[-limit:]]
-        for item_id, weight in history:
-            place = places.get(item_id)
+        for signal in query.history[-limit:]:
+            place, weight = places.get(signal[0]), signal[1]
             if place is not None and weight > 0:
                 summed[place] = summed.get(place, 0.0) + weight
         context = [places[item_id] for item_id in query.context_items if item_id in places]
@@ -65,6 +62,12 @@ class Catalogue:
             np.fromiter(summed.keys(), dtype=np.intp, count=count),
             np.fromiter(summed.values(), dtype=np.float64, count=count),
         )
+
+    def barred(self, query: Query) -> list[int]:
+        """The places of known items that may not be in the answer: excluded, or the page's own."""
+        barred = query.exclude.union(query.context_items) if query.context_items else query.exclude
+        places = self.places
+        return [places[item_id] for item_id in barred if item_id in places]
 
     def pick(self, query: Query, scores: Floats, places: Places | None = None) -> list[tuple[int, float]]:
         """The best `query.k` allowed items, best first, equal scores in the order of places.

@@ -49,6 +49,7 @@ class UserCF:
     summary: ClassVar[str] = "What people with a similar history chose; strong where many users overlap."
     Parameters: ClassVar[type[Parameters]] = UserCFParameters
     needs_training: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     def __init__(self, state: State, params: UserCFParameters) -> None:
         """Bring a fitted state into service; `restore` is the public way."""

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
         150, ge=1, description="After this long a strategy's answer is not waited for; the fallback fills the list."
     )
     history_length: int = Field(200, ge=1, description="Latest signals of a user that strategies see.")
+    answers_kept: int = Field(
+        10_000,
+        ge=0,
+        description="Lists of strategies that each process keeps in memory, until something new is known about the "
+        "user (some kilobytes each). 0: none; every list is asked for.",
+    )
     plan_poll_seconds: float = Field(
         1.0, gt=0, le=60, description="How often each process looks for a newer configuration in the database."
     )

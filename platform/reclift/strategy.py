@@ -229,6 +229,10 @@ class Strategy(Protocol):
         summary: one sentence for people: when to choose it.
         Parameters: the pydantic model of what can be set.
         needs_training: False for strategies whose `fit` learns nothing (they are ready without a worker).
+
+    A strategy may also say `repeatable: ClassVar[bool] = True`: its answer follows from the model, `k`, history,
+    context items, attributes, `exclude` and `candidates` alone, not from `seed`, `now` or `user_id`, so that the
+    platform need not ask again before one of these changes.
     """
 
     title: ClassVar[str]

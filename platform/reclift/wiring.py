@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from reclift.domain.pseudonym import Pseudonyms
 from reclift.flows import jobs
 from reclift.flows.alert_channels import Channel, Mail, Webhook
+from reclift.flows.answered import Answered
 from reclift.flows.clock import now_micros
 from reclift.flows.configuration import ensure_defaults
 from reclift.flows.dead_letters import Burying
@@ -31,6 +33,7 @@ from reclift.storage.database import QUICK_SECONDS, Database
 from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
+from reclift.storage.news import Follower, news_of
 from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.redis_stream import RedisStreamSink, quick_client
@@ -42,6 +45,8 @@ from reclift.strategy import Registry
 log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 2.0
+_NEWS_PER_POLL = 4
+"""Histories are trusted while the news are younger than one poll of the configuration: a late one must not matter."""
 
 
 class CeleryQueue:
@@ -105,12 +110,14 @@ class Runtime:
     direct: DatabaseSink
     stream: RedisStreamSink | None
     histories: Histories
+    answered: Answered
     shown: ShownLately
     sticky: Sticky
     previews: Previews
     recommender: Recommender
     ingest: Ingest
     guard: Guard
+    follower: Follower
     channels: tuple[Channel, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -123,8 +130,9 @@ class Runtime:
         return revisions
 
     def start(self) -> None:
-        """Watch the configuration and drain the spool, in threads."""
+        """Watch the configuration, follow who has new events, and drain the spool, in threads."""
         self.live.start()
+        self.follower.start()
         thread = threading.Thread(target=self._drain, name="reclift-drain", daemon=True)
         thread.start()
         self._threads.append(thread)
@@ -167,6 +175,7 @@ class Runtime:
         """End the threads and let connections go."""
         self._stop.set()
         self.live.stop()
+        self.follower.stop()
         for thread in self._threads:
             thread.join(timeout=5)
         self.guard.close()
@@ -195,6 +204,13 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
     histories = Histories(
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
+    answered = Answered(settings.answers_kept)
+
+    def persons_changed(units: Collection[str] | None) -> None:
+        histories.persons_changed(units)
+        if units is None:
+            answered.forget_all()
+
     shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
     if settings.redis_url:
@@ -207,19 +223,33 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         registry=registry,
         artifacts=artifacts,
         queue=queue or CeleryQueue(build_celery(settings)),
-        live=Live(database, registry, artifacts, poll_seconds=settings.plan_poll_seconds, pseudonyms=pseudonyms),
+        live=Live(
+            database,
+            registry,
+            artifacts,
+            poll_seconds=settings.plan_poll_seconds,
+            pseudonyms=pseudonyms,
+            persons_changed=persons_changed,
+        ),
         pseudonyms=pseudonyms,
         event_log=event_log,
         spool=spool,
         direct=direct,
         stream=stream,
         histories=histories,
+        answered=answered,
         shown=shown,
         sticky=sticky,
         previews=Previews(settings.signing_key()),
-        recommender=Recommender(histories, sticky, event_log, guard, shown),
+        recommender=Recommender(histories, sticky, event_log, guard, shown, answered),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
+        follower=Follower(
+            news_of(database),
+            histories.changed,
+            histories.distrust,
+            seconds=settings.plan_poll_seconds / _NEWS_PER_POLL,
+        ),
         channels=channels(settings),
     )
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from reclift.domain.events import EventError, checked_id
 from reclift.domain.problem import Problem
 from reclift.flows.clock import now, rfc3339
-from reclift.flows.configuration import take_turns
+from reclift.flows.configuration import aliases_changed, take_turns
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.identity import merge
 from reclift.storage.database import rows_changed
@@ -163,10 +163,3 @@ def add_alias(session: Session, unit_id: str, alias: str) -> bool:
     merge(session, alias, target)
     aliases_changed(session)
     return True
-
-
-def aliases_changed(session: Session) -> None:
-    """Tell every process that there are other aliases."""
-    session.execute(
-        update(Configuration).where(Configuration.id == 1).values(aliases_version=Configuration.aliases_version + 1)
-    )

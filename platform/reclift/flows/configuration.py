@@ -24,6 +24,13 @@ def bump(session: Session) -> None:
     )
 
 
+def aliases_changed(session: Session) -> None:
+    """Tell every process that it is to look again whose ids and events are whose."""
+    session.execute(
+        update(Configuration).where(Configuration.id == 1).values(aliases_version=Configuration.aliases_version + 1)
+    )
+
+
 def take_turns(session: Session) -> None:
     """Let nobody else change what processes agree on until this transaction ends.
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
-from reclift.flows.catalogue import aliases_changed
 from reclift.flows.clock import now_micros
-from reclift.flows.configuration import take_turns
+from reclift.flows.configuration import aliases_changed, take_turns
 from reclift.flows.dead_letters import Burying
 from reclift.flows.drain_stream import StreamDrain
 from reclift.storage.database import Database, rows_changed
@@ -84,8 +83,7 @@ def erase(
         removed[Alias.__tablename__] = rows_changed(
             session.execute(delete(Alias).where(or_(Alias.unit_id.in_(ids), Alias.alias.in_(ids))))
         )
-        if removed[Alias.__tablename__]:
-            aliases_changed(session)
+        aliases_changed(session)  # aliases or not: other processes are to forget what the person did
         note(session, ids, now_micros())
         for one in ids:
             forget(one)

@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from reclift.domain.events import Facts
+from reclift.flows.configuration import aliases_changed
 from reclift.flows.retention import settled
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
@@ -68,4 +69,5 @@ def merge_late(database: Database) -> int:
     for alias, unit in late:
         with database.write() as session:
             merge(session, alias, unit)
+            aliases_changed(session)
     return len(late)

@@ -57,25 +57,30 @@ class ListInMaking:
 
     def take(self, items: Sequence[Scored], source: str, arm: str | None) -> None:
         """Add what is allowed, best first, until the list is full."""
-        for scored in items:
-            if len(self.rows) >= self.k:
+        rows, taken, banned = self.rows, self.taken, self.banned
+        available, candidates = self.available, self.candidates
+        position, most = len(rows), self.k
+        for item_id, score, propensity, reason in items:
+            if position >= most:
                 break
-            if not self.allows(scored.item_id):
+            # As `allows` says, without a call for each item.
+            if (
+                item_id in taken
+                or item_id in banned
+                or item_id not in available
+                or (candidates is not None and item_id not in candidates)
+            ):
                 continue
-            self.taken.add(scored.item_id)
-            row: dict[str, Any] = {
-                "item_id": scored.item_id,
-                "position": len(self.rows) + 1,
-                "score": float(scored.score),
-                "source": source,
-            }
+            taken.add(item_id)
+            position += 1
+            row: dict[str, Any] = {"item_id": item_id, "position": position, "score": float(score), "source": source}
             if arm is not None:
                 row["arm"] = arm
-            if scored.propensity is not None:
-                row["propensity"] = float(scored.propensity)
-            if scored.reason is not None:
-                row["reason"] = scored.reason
-            self.rows.append(row)
+            if propensity is not None:
+                row["propensity"] = float(propensity)
+            if reason is not None:
+                row["reason"] = reason
+            rows.append(row)
 
     def explore(self, share: float, new: Sequence[str], seed: int) -> None:
         """Give a share of the places to new items, and note the chances of all of them.

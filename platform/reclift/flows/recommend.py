@@ -14,6 +14,7 @@ import structlog
 from reclift.domain.decision import Decision
 from reclift.domain.events import MICROS, Facts
 from reclift.domain.list_quality import diversity, novelty
+from reclift.flows.answered import Answered
 from reclift.flows.assign import exposure
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
@@ -27,7 +28,7 @@ from reclift.storage.eventlog import EventLog
 from reclift.storage.histories import Histories
 from reclift.storage.shown import ShownLately
 from reclift.storage.sticky import Sticky
-from reclift.strategy import Query, Signal
+from reclift.strategy import Query, Scored, Signal
 
 log = structlog.get_logger(__name__)
 
@@ -68,9 +69,16 @@ class Recommender:
     """Answers `/recommend`. Holds what does not change from request to request."""
 
     def __init__(
-        self, histories: Histories, sticky: Sticky, event_log: EventLog, guard: Guard, shown: ShownLately
+        self,
+        histories: Histories,
+        sticky: Sticky,
+        event_log: EventLog,
+        guard: Guard,
+        shown: ShownLately,
+        answered: Answered | None = None,
     ) -> None:
-        """All live as long as the process."""
+        """All live as long as the process. Without `answered` every list is asked for."""
+        self._answered = answered or Answered(0)
         self._histories = histories
         self._sticky = sticky
         self._log = event_log
@@ -180,7 +188,8 @@ class Recommender:
         reason = filler = None
         for banned in bans:
             lists.bar(banned)
-            query = replace(query, exclude=banned)
+            if banned is not query.exclude:
+                query = replace(query, exclude=banned)
             if reason in {None, "too_few"}:
                 reason = self._take(lists, served, query, arm, items)
                 if reason is None and not lists.missing:
@@ -198,17 +207,26 @@ class Recommender:
 
     def _take(self, lists: ListInMaking, served: Served, query: Query, arm: str | None, items: Items) -> str | None:
         """Ask and take; asks a second time for many more when the filters ate what came. Returns why it failed."""
-        asked = self._guard.ask(served, query)
-        if asked.failure is not None:
-            return asked.failure
-        found = lists.allowed(asked.items)
-        if len(found) < lists.missing and len(asked.items) >= query.k:
-            more = self._guard.ask(served, replace(query, k=max(query.k * 10, 500)))
-            found = lists.allowed([*asked.items, *more.items])
-        if served.diversity is not None:
-            found = diversified(served.diversity, found, lists.missing, items)
-        lists.take(found, served.strategy, arm)
+        answer = self._answered.get(served, query)
+        if answer is None:
+            asked = self._guard.ask(served, query)
+            if asked.failure is not None:
+                return asked.failure
+            answer = asked.items
+            self._answered.note(served, query, answer)
+        if served.diversity is None:
+            lists.take(answer, served.strategy, arm)
+            if lists.missing and len(answer) >= query.k:
+                lists.take(self._many_more(served, query), served.strategy, arm)
+            return None
+        found = lists.allowed(answer)
+        if len(found) < lists.missing and len(answer) >= query.k:
+            found = lists.allowed([*answer, *self._many_more(served, query)])
+        lists.take(diversified(served.diversity, found, lists.missing, items), served.strategy, arm)
         return None
+
+    def _many_more(self, served: Served, query: Query) -> Sequence[Scored]:
+        return self._guard.ask(served, replace(query, k=max(query.k * 10, 500))).items
 
     def _keep(
         self,
@@ -240,7 +258,7 @@ class Recommender:
             "model": served.label,
             "fallback": fallback,
             "latency_ms": round(latency_ms, 3),
-            "items": [{key: row[key] for key in row if key != "reason"} for row in rows],
+            "items": [_logged(row) if "reason" in row else row for row in rows],
             "novelty": novelty(shown, serving.items.novelty, serving.items.most_novel),
             "diversity": diversity(shown, serving.items.categories),
         }
@@ -256,6 +274,11 @@ class Recommender:
         if serving.sticky:
             self._sticky.note(facts.exposures, serving.sticky)
         self._shown.note(wish.unit, wish.placement, recommendation_id, at, shown)
+
+
+def _logged(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A place of the list as it is kept: reasons are words for people."""
+    return {key: value for key, value in row.items() if key != "reason"}
 
 
 def _seen(rule: str, history: Sequence[Signal]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -50,8 +50,12 @@ class Live:
         *,
         poll_seconds: float,
         pseudonyms: Pseudonyms | None = None,
+        persons_changed: Callable[[Collection[str] | None], None] = lambda _: None,
     ) -> None:
-        """Nothing is loaded before `refresh` or `start`."""
+        """Nothing is loaded before `refresh` or `start`. `persons_changed` is told whose ids or events changed
+        hands; None: anybody's.
+        """
+        self._persons_changed = persons_changed
         self._pseudonyms = pseudonyms or Pseudonyms()
         self._database = database
         self._registry = registry
@@ -103,11 +107,14 @@ class Live:
                         aliases_version=before.aliases_version,
                     )
             serving = self._with_items(session, serving, before, catalogue_version)
+            persons: set[str] | None = set()
             if serving.aliases_version != aliases_version:
-                serving = self._with_aliases(session, serving, aliases_version)
+                serving, persons = self._with_aliases(session, serving, aliases_version)
             self._serving = serving
             self._confirmed = time.monotonic()
-            return serving is not before
+        if persons is None or persons:
+            self._persons_changed(persons)
+        return serving is not before
 
     @staticmethod
     def _with_items(session: Session, serving: Serving, before: Serving | None, version: int) -> Serving:
@@ -124,10 +131,15 @@ class Live:
         """A model that could not be loaded may have been on its way: a shared folder is not always as quick."""
         return serving.unusable and time.monotonic() - self._loaded >= _RETRY_SECONDS
 
-    def _with_aliases(self, session: Session, serving: Serving, aliases_version: int) -> Serving:
+    def _with_aliases(
+        self, session: Session, serving: Serving, aliases_version: int
+    ) -> tuple[Serving, set[str] | None]:
+        """With the aliases of now, and whose they are that are new; None: something else happened as well."""
         rows = session.execute(
             select(Alias.id, Alias.alias, Alias.unit_id).where(Alias.id > self._last_alias).order_by(Alias.id)
         ).all()
+        persons = {name for _, alias, unit in rows for name in (alias, unit)}
+        only_new = aliases_version - serving.aliases_version == len(rows)
         everything, fresh = serving.aliases, {**serving.new_aliases, **{alias: unit for _, alias, unit in rows}}
         count = session.scalar(select(func.count()).select_from(Alias)) or 0
         if count != len(everything) + len(fresh):
@@ -138,7 +150,8 @@ class Live:
             everything, fresh = {**everything, **fresh}, {}
         if rows:
             self._last_alias = rows[-1].id
-        return replace(serving, aliases=everything, new_aliases=fresh, aliases_version=aliases_version)
+        serving = replace(serving, aliases=everything, new_aliases=fresh, aliases_version=aliases_version)
+        return serving, persons if only_new else None
 
     def _load(self, session: Session, version: int) -> Serving:
         active: dict[tuple[str, str], Served] = {}

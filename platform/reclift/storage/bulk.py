@@ -47,7 +47,7 @@ def add_new(
     # Sorted here, as plain INSERTs are: the database's own order of texts may be another.
     ordered = sorted(rows, key=itemgetter(*keys))
     values = _values(table, ordered)
-    with _cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         if connection.dialect.name == "sqlite":
             marks = ", ".join("?" * len(names))
             insert = f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) {conflict}"  # noqa: S608 (names of our own tables and columns)
@@ -73,7 +73,7 @@ def add_new_events(connection: Connection, events: Table, rows: Sequence[Mapping
     columns = ", ".join(names)
     first = {row["event_id"]: row for row in reversed(rows)}
     values = _values(events, [first[key] for key in sorted(first)])
-    with _cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         if is_worth(len(values)):
             _copy(cursor, events.name, columns, values)
             source, given, parameters = "", f"copied_{events.name}", None
@@ -141,7 +141,7 @@ def _unknown(cursor: Any, table: str, key: str, keys: Sequence[str]) -> set[str]
 
 def add_column(connection: Connection, table: Table, name: str, values: Sequence[str]) -> None:
     """Append rows of one column, the others having their defaults."""
-    with _cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         if connection.dialect.name == "sqlite":
             cursor.executemany(f"INSERT INTO {table.name} ({name}) VALUES (?)", [(value,) for value in values])  # noqa: S608 (likewise)
             return
@@ -151,7 +151,7 @@ def add_column(connection: Connection, table: Table, name: str, values: Sequence
 
 
 @contextmanager
-def _cursor(connection: Connection) -> Iterator[Any]:
+def driver_cursor(connection: Connection) -> Iterator[Any]:
     """The driver's own cursor inside SQLAlchemy's transaction, with errors in SQLAlchemy's words."""
     driver: Any = connection.connection.driver_connection
     base: Any = connection.dialect.loaded_dbapi.Error

@@ -90,11 +90,15 @@ Result = TypeVar("Result")
 
 
 class _Ticket(Generic[Work, Result]):
-    __slots__ = ("done", "error", "result", "work")
+    """Work in the queue, and the lock that its thread waits at until the work is done, or it is to lead."""
 
-    def __init__(self, work: Work) -> None:
+    __slots__ = ("error", "gate", "leads", "result", "work")
+
+    def __init__(self, work: Work | None) -> None:
+        """The gate is made when somebody has to wait at it."""
         self.work = work
-        self.done = False
+        self.gate: threading.Lock | None = None
+        self.leads = False
         self.result: Result | None = None
         self.error: Exception | None = None
 
@@ -102,17 +106,19 @@ class _Ticket(Generic[Work, Result]):
 class GroupCommit(Generic[Work, Result]):
     """Lets many threads share one slow commit.
 
-    Whoever finds the door open leads: it commits everything that has queued up meanwhile, for all. The others wait at
-    the door and find their work done. No thread of its own, no delay when there is no crowd.
+    Whoever finds nothing going on leads: it commits everything that has queued up meanwhile, for all. The others wait,
+    each at a gate of its own, so that nobody's answer waits for a commit that is not theirs; the first of those who
+    came during the commit leads the next. No thread of its own, no delay when there is no crowd.
     """
 
     def __init__(self, commit: Callable[[list[Work]], list[Result | Exception]], *, max_waiting: int = 10_000) -> None:
         """`commit` gets all waiting work and gives a result or an error for each; `max_waiting` bounds the queue."""
         self._commit = commit
         self._max_waiting = max_waiting
-        self._door = threading.Lock()
         self._mutex = threading.Lock()
+        self._busy = False
         self._waiting: list[_Ticket[Work, Result]] = []
+        self._alone: list[_Ticket[Work, Result]] = []
 
     def run(self, work: Work) -> Result:
         """Returns when the work is committed; raises what became of it. `SinkUnavailable` when too many wait."""
@@ -121,9 +127,10 @@ class GroupCommit(Generic[Work, Result]):
             if len(self._waiting) >= self._max_waiting:
                 raise SinkUnavailable(f"{len(self._waiting)} batches are waiting already")
             self._waiting.append(ticket)
-        with self._door:
-            if not ticket.done:
-                self._lead()
+            self._enter(ticket)
+        self._wait(ticket)
+        if ticket.leads:
+            self._lead(ticket)
         if ticket.error is not None:
             raise ticket.error
         assert ticket.result is not None  # noqa: S101 (for the type checker: no error means a result)
@@ -131,28 +138,71 @@ class GroupCommit(Generic[Work, Result]):
 
     def run_alone(self, action: Callable[[], object]) -> None:
         """Run `action` while nothing is being committed."""
-        with self._door:
+        ticket: _Ticket[Work, Result] = _Ticket(None)
+        with self._mutex:
+            if self._busy:
+                self._alone.append(ticket)
+            self._enter(ticket)
+        self._wait(ticket)
+        try:
             action()
+        finally:
+            self._hand_on()
 
-    def _lead(self) -> None:
+    def _enter(self, ticket: _Ticket[Work, Result]) -> None:
+        """Take the lead, or prepare to wait. The mutex is held."""
+        if self._busy:
+            ticket.gate = threading.Lock()
+            ticket.gate.acquire()
+        else:
+            self._busy = ticket.leads = True
+
+    def _wait(self, ticket: _Ticket[Work, Result]) -> None:
+        if ticket.gate is None:
+            return
+        try:
+            ticket.gate.acquire()
+        except BaseException:
+            # This thread is told to end while it waits: it must neither stay in the queue nor keep the lead.
+            with self._mutex:
+                for queue in (self._waiting, self._alone):
+                    if ticket in queue:
+                        queue.remove(ticket)
+            if ticket.leads:
+                self._hand_on()
+            raise
+
+    def _hand_on(self) -> None:
+        """Who waits leads now; what is to run alone first, lest a crowd keeps it out for ever."""
+        with self._mutex:
+            if self._alone:
+                heir = self._alone.pop(0)
+            elif self._waiting:
+                heir = self._waiting[0]
+            else:
+                self._busy = False
+                return
+            heir.leads = True
+        assert heir.gate is not None  # noqa: S101 (for the type checker: it came while others were busy)
+        heir.gate.release()
+
+    def _lead(self, own: _Ticket[Work, Result]) -> None:
         with self._mutex:
             tickets, self._waiting = self._waiting, []
         results: list[Result | Exception] = []
         try:
-            results = self._commit([ticket.work for ticket in tickets])
+            results = self._commit([ticket.work for ticket in tickets if ticket.work is not None])
         except Exception as error:  # noqa: BLE001 (handed to every waiting thread)
             results = [error] * len(tickets)
         finally:
+            self._hand_on()  # first of all: the next commit need not wait for the others to wake up
             # Whatever happened (the leader's thread may have been told to exit), nobody waits for nothing.
             unknown = [SinkUnavailable("it is not known whether the batch was committed")]
             results += unknown * (len(tickets) - len(results))
-            self._tell(tickets, results)
-
-    @staticmethod
-    def _tell(tickets: list[_Ticket[Work, Result]], results: list[Result | Exception]) -> None:
-        for ticket, result in zip(tickets, results, strict=False):
-            if isinstance(result, Exception):
-                ticket.error = result
-            else:
-                ticket.result = result
-            ticket.done = True
+            for ticket, result in zip(tickets, results, strict=False):
+                if isinstance(result, Exception):
+                    ticket.error = result
+                else:
+                    ticket.result = result
+                if ticket is not own and ticket.gate is not None:
+                    ticket.gate.release()

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from reclift.domain.events import Facts
 from reclift.storage.bulk import add_column, add_new, add_new_events, is_worth
+from reclift.storage.news import announce
 from reclift.storage.tables import DirtyUnit, EventRow, ExposureRow, ImpressionRow
 
 _DIRTY: Any = DirtyUnit.__table__
@@ -70,7 +71,9 @@ def _add(connection: Connection, table: Any, statement: Any, key: str, rows: Seq
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert events that are new, and mark nothing: the caller does. Returns how many were new."""
-    return len(_add(connection, _EVENTS, _statements(connection.dialect.name).events, "event_id", rows))
+    new = _add(connection, _EVENTS, _statements(connection.dialect.name).events, "event_id", rows)
+    announce(connection, {row["unit_id"] for row in rows if row["event_id"] in new})
+    return len(new)
 
 
 def write_facts(connection: Connection, facts: Facts) -> Receipt:
@@ -88,6 +91,7 @@ def write_batches(connection: Connection, batches: Sequence[Facts]) -> list[Rece
     impressions = [row for facts in batches for row in facts.impressions]
     exposures = [row for facts in batches for row in facts.exposures]
     new_events = _add(connection, _EVENTS, statements.events, "event_id", events)
+    announce(connection, {row["unit_id"] for row in events if row["event_id"] in new_events})
     new_impressions = _add(
         connection, ImpressionRow.__table__, statements.impressions, "recommendation_id", impressions
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -19,18 +19,31 @@ from reclift.strategy import Signal
 
 log = structlog.get_logger(__name__)
 
+KEPT_SECONDS = 300.0
+"""An entry is read anew after so long, whatever the news say."""
+
+UNSETTLED_SECONDS = 60.0
+"""A signal that this process took is added to what the database says for so long: it may wait in a buffer."""
+
+_MOST_CHANGED = 20_000
+
 
 class _Entry(NamedTuple):
+    """`loaded`: when it was read from the database; `own`: what this process took, and when."""
+
     signals: tuple[Signal, ...]
     loaded: float
+    own: tuple[tuple[Signal, float], ...] = ()
 
 
 class Histories:
     """A bounded cache of users' latest signals.
 
-    An entry is trusted for `ttl` seconds; events that this process takes are added at once, so with one process a
-    click changes the very next answer, and with many it does after `ttl` at the latest. While the database is away,
-    old entries are better than none, and unknown users have no history.
+    Events that this process takes are added at once, so a click changes the very next answer. What others write is
+    told by `changed`, by whoever follows the news (`storage.news`): an entry is trusted while the news are known until
+    less than `ttl` seconds ago and do not name its unit, for some minutes at most. Without news an entry is trusted for
+    `ttl` seconds. Either way, what another process has written counts after `ttl` at the latest, and a known user costs
+    no reading. While the database is away, old entries are better than none, and unknown users have no history.
     """
 
     def __init__(
@@ -45,6 +58,10 @@ class Histories:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
         self._rest_until = 0.0
+        self._told_until = float("-inf")
+        self._distrusted_at = float("-inf")
+        # What changed lately: a reading that began before must not pass for a newer one.
+        self._changed: OrderedDict[str, float] = OrderedDict()
         # Made once: making it takes longer than running it.
         self._query = (
             select(EventRow.item_id, EventRow.type, EventRow.value, EventRow.at)
@@ -61,8 +78,10 @@ class Histories:
         """The unit's signals, oldest first. Never raises: without a database there is less to know."""
         entry = self._entries.get(unit)
         now = time.monotonic()
-        if entry is not None and now - entry.loaded < self._ttl:
-            return entry.signals
+        if entry is not None and entry.loaded > self._distrusted_at:
+            age = now - entry.loaded
+            if age < self._ttl or (age < KEPT_SECONDS and now - self._told_until < self._ttl):
+                return entry.signals
         if now < self._rest_until:
             return entry.signals if entry is not None else ()
         try:
@@ -71,8 +90,7 @@ class Histories:
             self._rest_until = time.monotonic() + 1.0
             log.warning("history_unavailable", reason=str(error).splitlines()[0])
             return entry.signals if entry is not None else ()
-        self._keep(unit, _Entry(signals, now))
-        return signals
+        return self._keep(unit, signals, now)
 
     def _load(self, unit: str) -> tuple[Signal, ...]:
         with self._database.within() as connection:
@@ -81,27 +99,89 @@ class Histories:
             Signal(str(item), self._weights[kind], at / MICROS, kind, value) for item, kind, value, at in reversed(rows)
         )
 
-    def _keep(self, unit: str, entry: _Entry) -> None:
+    def _keep(self, unit: str, signals: tuple[Signal, ...], began: float) -> tuple[Signal, ...]:
+        """Remember what was read from the database since `began`, with what this process took and it may not have."""
         with self._lock:
-            self._entries[unit] = entry
+            before = self._entries.get(unit)
+            own = tuple(
+                (signal, at)
+                for signal, at in (before.own if before is not None else ())
+                if began - at < UNSETTLED_SECONDS and signal not in signals
+            )
+            if own:
+                signals = self._newest((*signals, *(signal for signal, _ in own)))
+            if max(self._changed.get(unit, began - 1), self._distrusted_at) >= began:
+                # Somebody changed it while it was being read: good for this answer, not for the next.
+                began = float("-inf")
+            self._entries[unit] = _Entry(signals, began, own)
             self._entries.move_to_end(unit)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
+        return signals
+
+    def _newest(self, signals: Iterable[Signal]) -> tuple[Signal, ...]:
+        return tuple(sorted(signals, key=lambda known: known.at)[-self._length :])
 
     def note(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Events that were just taken: users in memory learn of them at once."""
+        """Events that this process just took: its next answer knows them, wherever they still wait."""
+        now = time.monotonic()
         for row in events:
             unit, weight = row["unit_id"], self._weights.get(row["type"])
             if weight is None or row["item_id"] is None:
                 continue
             signal = Signal(row["item_id"], weight, row["at"] / MICROS, row["type"], row["value"])
             with self._lock:
+                self._mark(unit, now)
                 entry = self._entries.get(unit)
-                if entry is not None and signal not in entry.signals:
-                    signals = sorted((*entry.signals, signal), key=lambda known: known.at)[-self._length :]
-                    self._entries[unit] = _Entry(tuple(signals), entry.loaded)
+                if entry is None:
+                    # Nothing is known, and so it is read when it is asked for; this must not be missing then.
+                    entry = _Entry((), float("-inf"))
+                if signal not in entry.signals:
+                    own = [*(one for one in entry.own if now - one[1] < UNSETTLED_SECONDS), (signal, now)]
+                    own.sort(key=lambda one: one[0].at)
+                    signals = self._newest((*entry.signals, signal))
+                    self._entries[unit] = _Entry(signals, entry.loaded, tuple(own[-self._length :]))
+                    while len(self._entries) > self._capacity:
+                        self._entries.popitem(last=False)
+
+    def changed(self, units: Iterable[str], until: float) -> None:
+        """Others wrote of these units, and of no more until the moment `until` of the monotonic clock.
+
+        What is in memory of them is read again when it is asked for.
+        """
+        now = time.monotonic()
+        with self._lock:
+            for unit in units:
+                self._mark(unit, now)
+                known = self._entries.get(unit)
+                if known is not None:
+                    self._entries[unit] = known._replace(loaded=float("-inf"))
+            self._told_until = max(until, self._told_until)
+
+    def distrust(self) -> None:
+        """Nobody knows whom others wrote of: everything in memory is read again when it is asked for."""
+        self._distrusted_at = time.monotonic()
+
+    def persons_changed(self, units: Collection[str] | None) -> None:
+        """Ids were merged; None: people may have been erased, and nothing of anybody stays in memory."""
+        if units is not None:
+            self.changed(units, float("-inf"))
+            return
+        with self._lock:
+            self._entries.clear()
+            self._distrusted_at = time.monotonic()
+
+    def _mark(self, unit: str, now: float) -> None:
+        """The lock is held."""
+        self._changed[unit] = now
+        self._changed.move_to_end(unit)
+        while len(self._changed) > _MOST_CHANGED:
+            # Who was marked before is forgotten: a reading that began before then is not to be trusted.
+            _, marked = self._changed.popitem(last=False)
+            self._distrusted_at = max(self._distrusted_at, marked)
 
     def forget(self, unit: str) -> None:
         """Drop what is in memory of a unit."""
         with self._lock:
+            self._mark(unit, time.monotonic())
             self._entries.pop(unit, None)

@@ -64,6 +64,16 @@ class Answers(Shop):
         after = fitted.recommend(Query(5, "new user", self.history("i00", "i01", "i03", "i05"), seed=3, now=41 * DAY))
         assert list(before) != list(after)
 
+    def test_what_is_called_repeatable_is(self) -> None:
+        """Neither chance, nor the clock, nor the name of the user may matter; asked in another order as well."""
+        if not getattr(self.strategy(), "repeatable", False):
+            return
+        fitted = self.fit()
+        first = [list(fitted.recommend(query)) for query in self.queries()]
+        for query, before in reversed(list(zip(self.queries(), first, strict=True))):
+            other = replace(query, user_id="somebody else", seed=query.seed + 12_345, now=query.now + 99 * DAY)
+            assert list(fitted.recommend(other)) == before
+
     # -- what may be in an answer
 
     def test_answers_keep_the_rules(self) -> None:

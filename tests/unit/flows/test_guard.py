@@ -30,6 +30,14 @@ def guard() -> Iterator[Guard]:
 
 
 @pytest.fixture
+def patient() -> Iterator[Guard]:
+    """For what must come in time on a machine that is busy with other tests."""
+    guard = Guard(threads=4, timeout_seconds=20.0)
+    yield guard
+    guard.close()
+
+
+@pytest.fixture
 def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
@@ -50,7 +58,9 @@ def test_no_model_is_said_so(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("its own"), SystemExit(3), KeyboardInterrupt()])
-def test_whatever_it_raises_is_an_error(guard: Guard, error: BaseException) -> None:
+def test_whatever_it_raises_is_an_error(patient: Guard, error: BaseException) -> None:
+    guard = patient
+
     def answer(query: Query) -> None:
         raise error
 
@@ -167,3 +177,21 @@ guard.close()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert done.stdout.strip().endswith("timeout"), done.stderr
     assert done.returncode == 0
+
+
+def test_a_call_that_never_began_is_not_made_afterwards(gate: Gate) -> None:
+    guard = Guard(threads=1, timeout_seconds=0.05)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: guard.ask(serve(gate), QUERY), range(12)))
+    assert {asked.failure for asked in answers} == {"timeout"}
+    gate.event.set()
+    lane = guard._lanes["toy@1"]
+    while lane.stuck or not lane._work.empty():
+        time.sleep(0.001)
+    assert gate.calls <= 1 + guard_module.MOST_STUCK
+    guard.close()
+
+
+@pytest.mark.parametrize("scored", [Scored("a", 1), Scored("a", np.float64(1.0)), Scored("a", 1.0, 0.5, "why")])
+def test_unusual_but_sound_items_pass(scored: Scored) -> None:
+    assert checked([scored]) == [scored]

@@ -140,3 +140,116 @@ def test_an_action_alone_excludes_commits() -> None:
 
         group.run_alone(action)
     assert overlaps == [False]
+
+
+def test_who_is_done_does_not_wait_for_the_next_commit() -> None:
+    next_began, go = threading.Event(), threading.Event()
+
+    def commit(work: list[int]) -> list[int | Exception]:
+        if 2 in work:
+            next_began.set()
+            assert go.wait(5)
+        return [*work]
+
+    group: GroupCommit[int, int] = GroupCommit(commit)
+    hold = threading.Event()
+    with ThreadPoolExecutor(6) as pool:
+        alone = pool.submit(group.run_alone, lambda: hold.wait(5))
+        while not group._busy:
+            assert not alone.done()
+        first = [pool.submit(group.run, 1) for _ in range(3)]
+        while len(group._waiting) < 3:
+            assert not alone.done()
+
+        def second() -> int:
+            return group.run(2)
+
+        entered = threading.Event()
+        inner = group._commit
+
+        def first_commit(work: list[int]) -> list[int | Exception]:
+            if 1 in work:
+                entered.set()
+                while not group._waiting:  # until the next has queued up behind this one
+                    assert not go.is_set()
+            return inner(work)
+
+        group._commit = first_commit
+        hold.set()
+        assert entered.wait(5)
+        last = pool.submit(second)
+        assert next_began.wait(5)
+        assert [future.result(5) for future in first] == [1, 1, 1]  # while the second commit is still going on
+        assert not last.done()
+        go.set()
+        assert last.result(5) == 2
+
+
+def test_the_lead_goes_to_who_waits_longest_and_what_is_alone_goes_first() -> None:
+    order: list[str] = []
+    slow = Slow()
+
+    def commit(work: list[int]) -> list[int | Exception]:
+        order.append(f"commit {sorted(work)}")
+        return slow(work)
+
+    group: GroupCommit[int, int] = GroupCommit(commit)
+    with ThreadPoolExecutor(6) as pool:
+        futures = [pool.submit(group.run, 0)]
+        assert slow.busy.wait(5)
+        futures += [pool.submit(group.run, number) for number in (2, 4)]
+        while len(group._waiting) < 2:
+            assert not futures[0].done()
+        alone = pool.submit(group.run_alone, lambda: order.append("alone"))
+        while not group._alone:
+            assert not alone.done()
+        slow.go.set()
+        assert sorted(future.result(5) for future in futures) == [0, 20, 40]
+        alone.result(5)
+    assert order == ["commit [0]", "alone", "commit [2, 4]"]
+    assert not group._busy
+
+
+def test_an_action_that_raises_lets_the_others_in() -> None:
+    group: GroupCommit[int, int] = GroupCommit(lambda work: [*work])
+
+    def action() -> None:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        group.run_alone(action)
+    assert group.run(3) == 3
+
+
+def test_a_thread_that_ends_while_it_waits_takes_neither_lead_nor_work_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = Slow()
+    group: GroupCommit[int, int] = GroupCommit(slow)
+
+    class Torn:
+        """A gate at which the thread is told to end."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def acquire(self) -> None:
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+
+        def release(self) -> None:
+            pass
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(group.run, 0)
+        assert slow.busy.wait(5)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "Lock", Torn)
+            with pytest.raises(KeyboardInterrupt):
+                group.run(2)
+        assert not group._waiting
+        slow.go.set()
+        assert first.result(5) == 0
+    assert group.run(4) == 40
+    assert slow.groups == [[0], [4]]

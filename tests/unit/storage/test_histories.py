@@ -94,8 +94,10 @@ def test_what_this_process_takes_is_known_at_once(database: Database, clock: Clo
     assert items(histories.get("u1")) == ["a", "b"]
     histories.note([event(f"n{at}", at=at * 1_000_000, item_id=f"n{at}") for at in (3, 4)])
     assert items(histories.get("u1")) == ["b", "n3", "n4"]  # no longer than asked for
-    clock.now += 11
-    assert histories.get("u1") == ()  # the database never had them
+    clock.now += 11  # read anew: the database does not have them yet
+    assert items(histories.get("u1")) == ["b", "n3", "n4"]
+    clock.now += histories_module.UNSETTLED_SECONDS
+    assert histories.get("u1") == ()  # it never had them
 
 
 def test_noted_signals_equal_those_from_the_database(database: Database, write: Callable[..., None]) -> None:
@@ -146,3 +148,97 @@ def test_forgetting(database: Database, write: Callable[..., None], clock: Clock
     histories.forget("u1")
     histories.forget("never seen")
     assert histories.get("u1") == ()
+
+
+def test_what_was_taken_of_a_user_nobody_asked_for_yet_counts_too(database: Database, clock: Clock) -> None:
+    histories = make(database)
+    histories.note([event("1", "stranger", at=2_000_000, item_id="x")])
+    assert items(histories.get("stranger")) == ["x"]
+
+
+def told(histories: Histories, clock: Clock, seconds: float) -> None:
+    """News without a word, every second."""
+    for _ in range(int(seconds)):
+        clock.now += 1
+        histories.changed((), clock.now)
+
+
+def test_with_news_a_known_user_is_not_asked_for_until_named(
+    database: Database, write: Callable[..., None], clock: Clock
+) -> None:
+    histories = make(database, ttl=2.0)
+    histories.changed((), clock.now)
+    assert histories.get("u1") == ()
+    write(event("1"))
+    told(histories, clock, 60)
+    assert histories.get("u1") == ()  # nobody said so: a test writes behind everybody's back
+    histories.changed(["u1", "never seen"], clock.now)
+    assert items(histories.get("u1")) == ["i1"]
+
+
+def test_news_that_stay_away_are_not_trusted(database: Database, write: Callable[..., None], clock: Clock) -> None:
+    histories = make(database, ttl=2.0)
+    histories.get("u1")
+    told(histories, clock, 10)
+    write(event("1"))
+    clock.now += 1.9
+    assert histories.get("u1") == ()
+    clock.now += 0.2
+    assert items(histories.get("u1")) == ["i1"]
+
+
+def test_nothing_is_trusted_for_ever(database: Database, write: Callable[..., None], clock: Clock) -> None:
+    histories = make(database, ttl=2.0)
+    histories.get("u1")
+    write(event("1"))
+    told(histories, clock, histories_module.KEPT_SECONDS - 1)
+    assert histories.get("u1") == ()
+    told(histories, clock, 2)
+    assert items(histories.get("u1")) == ["i1"]
+
+
+def test_distrust_is_of_everybody(database: Database, write: Callable[..., None], clock: Clock) -> None:
+    histories = make(database, ttl=50.0)
+    for unit in ("u1", "u2"):
+        histories.get(unit)
+    write(event("1"), event("2", "u2"))
+    clock.now += 1
+    histories.distrust()
+    clock.now += 1
+    assert items(histories.get("u1")) == items(histories.get("u2")) == ["i1"]
+
+
+@pytest.mark.parametrize("how", ["changed", "note", "distrust"])
+def test_what_changes_while_it_is_read_is_read_again(
+    database: Database, write: Callable[..., None], clock: Clock, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    histories = make(database, ttl=50.0)
+    load = histories._load
+
+    def slow(unit: str) -> tuple[Signal, ...]:
+        found = load(unit)
+        clock.now += 1
+        row = event("1", at=1_000_000, item_id="new")
+        write(row)
+        {"changed": lambda: histories.changed([unit], clock.now), "note": lambda: histories.note([row]),
+         "distrust": histories.distrust}[how]()  # fmt: skip
+        monkeypatch.setattr(histories, "_load", load)
+        return found
+
+    monkeypatch.setattr(histories, "_load", slow)
+    histories.get("u1")
+    clock.now += 1
+    assert items(histories.get("u1")) == ["new"]
+
+
+def test_what_is_remembered_of_changes_is_bounded(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(histories_module, "_MOST_CHANGED", 5)
+    histories = make(database, capacity=5)
+    for number in range(100):
+        clock.now += 1
+        histories.changed([f"u{number}"], clock.now)
+        histories.note([event(f"e{number}", f"v{number}")])
+    assert len(histories._changed) == len(histories._entries) == 5
+    assert histories._distrusted_at >= 195

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reclift.domain.events import Facts
+from reclift.storage import quick_sqlite
 from reclift.storage.database import Database
 from reclift.storage.eventlog import GroupCommit, Poison, SinkUnavailable
 from reclift.storage.facts import Receipt, write_batches, write_facts
@@ -43,6 +44,12 @@ class DatabaseSink:
         try:
             with self._database.within(self._patience, writing=True) as connection:
                 resolve(connection, batches)
+                if not self._database.is_sqlite:
+                    return list(write_batches(connection, batches))
+                connection.exec_driver_sql("SAVEPOINT quick")
+                if quick_sqlite.write(connection, batches):
+                    return [Receipt(len(facts), 0) for facts in batches]
+                connection.exec_driver_sql("ROLLBACK TO quick")
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):

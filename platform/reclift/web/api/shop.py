@@ -287,6 +287,7 @@ def erase_user(user_id: str) -> Response:
 
     def forget(one: str) -> None:
         here.histories.forget(one)
+        here.answered.forget(one)
         here.shown.forget(one)
         here.sticky.forget(one)
 

@@ -297,6 +297,11 @@ SCHEMAS: dict[str, Json] = {
                                     "days": maybe(whole("From the first day until they are in.")),
                                     "effect_now": maybe(number("The lift that today's units find 4 times in 5.")),
                                     "effect_at_end": maybe(number("The same at the planned end.")),
+                                    "gain": maybe(
+                                        number("Share of the variance that CUPED or strata take; null: none.")
+                                    ),
+                                    "units_without": maybe(whole("Needed without them.")),
+                                    "cuped_gain": maybe(number("Share that CUPED takes, or would take.")),
                                     "reasons": _REASONS,
                                 },
                             ),

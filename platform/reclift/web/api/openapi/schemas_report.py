@@ -230,7 +230,25 @@ SCHEMAS: dict[str, Json] = {
                 },
             ),
             "trust": many(
-                _open("A check.", {"check": text("Which."), "ok": maybe(flag("Passed.")), "text": text("In words.")}),
+                _open(
+                    "A check.",
+                    {
+                        "check": text("Which."),
+                        "ok": maybe(flag("Passed.")),
+                        "text": text("In words."),
+                        "breakdown": _open(
+                            "Of a split that is broken somewhere: day by day, or value by value of an attribute.",
+                            {
+                                "by": text("`day`, or the attribute."),
+                                "parts": many(
+                                    anything("`name`, `observed`, `expected`, `p_value`, `p_adjusted`, `suspect`."),
+                                    "Each day or value.",
+                                ),
+                            },
+                        ),
+                    },
+                    required=["check", "ok", "text"],
+                ),
                 "Checks that come before any lift.",
             ),
             "multi_arm_units": whole("Units that met several arms; left out.", minimum=0),

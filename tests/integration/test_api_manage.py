@@ -7,6 +7,7 @@ import pytest
 from reclift.flows import accounts
 from reclift.storage.tables import ApiKey
 from reclift.wiring import Runtime
+from reclift.worker import run_job
 from tests.platform_fixtures import Caller, experiment, run_jobs, stock
 
 EXPERIMENTS = "/api/v1/experiments"
@@ -317,3 +318,20 @@ def test_a_strategy_that_cannot_be_imported_hides_nothing(runtime: Runtime, mana
     document = manage.refused("PUT", "/api/v1/placements/home", {"strategy": "broken"}, status=422)
     assert "no_such_module" in document["detail"]
     manage.refused("POST", "/api/v1/models", {"strategy": "broken"}, status=422)
+
+
+def test_a_job_is_run_again_when_it_has_ended(runtime: Runtime, manage: Caller, read: Caller, shop: Caller) -> None:
+    job = manage.ok("POST", "/api/v1/models", {"strategy": "item_cf", "params": {"k": 5}}, 202)
+    path = f"/api/v1/jobs/{job['id']}/again"
+    assert "is queued" in manage.refused("POST", path, status=409)["detail"]
+    run_job(runtime, job["id"])  # there is nothing to train from
+    failed = read.ok("GET", f"/api/v1/jobs/{job['id']}")
+    assert failed["state"] == "failed"
+    for caller in (read, shop):
+        caller.refused("POST", path, status=403)
+    asked = manage.ok("POST", path, status=202)
+    assert asked["id"] != job["id"]
+    assert (asked["task"], asked["arguments"], asked["state"]) == ("train", failed["arguments"], "queued")
+    assert manage.ok("POST", path, status=202)["id"] == asked["id"]
+    for wrong in ("0", "77", "x"):
+        manage.refused("POST", f"/api/v1/jobs/{wrong}/again", status=404)

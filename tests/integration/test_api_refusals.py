@@ -39,6 +39,7 @@ SCOPES = [
     ("POST", "/api/v1/models/1/activate", "manage"),
     ("GET", "/api/v1/jobs", "read manage"),
     ("GET", "/api/v1/jobs/1", "read manage"),
+    ("POST", "/api/v1/jobs/1/again", "manage"),
     ("GET", "/api/v1/keys", "manage"),
     ("POST", "/api/v1/keys", "manage"),
     ("DELETE", "/api/v1/keys/99", "manage"),

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from reclift.flows import accounts, configuration, evaluations, experiments, jobs, metrics, models, placements
 from reclift.flows.errors import Invalid
+from reclift.flows.jobs_again import again
 from reclift.flows.offline_online import beside_online
 from reclift.flows.plan_warnings import plan_warnings
 from reclift.strategy import StrategyError
@@ -233,6 +234,16 @@ def get_job(job_id: str) -> Response:
     """One run."""
     with runtime().database.read() as session:
         return answer(jobs.view(jobs.find(session, row_id("job", job_id))))
+
+
+@manage.post("/jobs/<job_id>/again")
+@scoped("manage", people=True)
+def run_job_again(job_id: str) -> Response:
+    """Ask for the same job once more; answers 202 with the new one, 409 while it cannot be."""
+    here = runtime()
+    with here.database.write() as session:
+        run = again(session, here.queue, row_id("job", job_id), actor())
+        return answer(jobs.view(run), 202)
 
 
 @manage.get("/keys")

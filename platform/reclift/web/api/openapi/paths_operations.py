@@ -114,6 +114,16 @@ OPERATIONS: dict[str, dict[str, Json]] = {
             refusals=[404, 503],
         )
     },
+    "/api/v1/jobs/{job_id}/again": {
+        "post": operation(
+            "Run a job again",
+            "Asks the worker for the same task with the same arguments, once the run has ended; what only the schedule "
+            "runs is refused. An equal job that is still queued is the answer if there is one.",
+            {202: ("Asked for.", "Job")},
+            parameters=[_id("job_id", "The id of the run that ended.")],
+            refusals=[404, 409, 503],
+        )
+    },
     "/api/v1/dead-letters": {
         "get": operation(
             "List dead letters",

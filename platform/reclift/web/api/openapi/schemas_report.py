@@ -124,6 +124,9 @@ SCHEMAS: dict[str, Json] = {
         {
             "chance_to_win": maybe(number("That the arm is better than the control.", **_PROBABILITY)),
             "expected_loss": maybe(number("What choosing it costs if it is worse, relative to the control.")),
+            "lift_ci": pair("Credible interval of the lift."),
+            "prior": text("What was believed before the data."),
+            "model": text("Of the data."),
         },
     ),
     "Comparison": _open(
@@ -133,11 +136,16 @@ SCHEMAS: dict[str, Json] = {
             "control": text("The control."),
             "lift": maybe(number("Relative: 0.12 = +12 %.")),
             "lift_ci": pair("Of the lift, by the delta method."),
+            "lift_ci_fieller": pair("By Fieller's method, where the control's mean is weak; null elsewhere."),
+            "lift_std_error": maybe(number("By the delta method.")),
             "difference": maybe(number("Absolute.")),
             "difference_ci": pair("Of the difference."),
             "p_value": maybe(number("Two-sided, of no difference.", **_PROBABILITY)),
             "p_value_adjusted": maybe(number("Corrected for how many were looked at.", **_PROBABILITY)),
+            "std_error": maybe(number("Of the difference.")),
             "ci_level": number("Of all intervals.", **_PROBABILITY),
+            "method": text("How it was read: estimator, adjustment, or the exact one of few successes."),
+            "detectable_lift": maybe(number("The lift that these data would find 4 times in 5.")),
             "sequential": maybe(ref("Sequential")),
             "bayesian": maybe(ref("Bayesian")),
             "variance_reduction": maybe(
@@ -173,6 +181,7 @@ SCHEMAS: dict[str, Json] = {
                 )
             ),
             "warnings": many({"type": "string"}, "What a reader should know."),
+            "warning_codes": many({"type": "string"}, "The same for programs."),
             "reasons": _REASONS,
         },
         required=[

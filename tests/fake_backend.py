@@ -13,6 +13,7 @@ from reclift.web.pages.backend import JSON, Invalid, NotFound, Page, Person, Pro
 from tests import fake_shop
 from tests.fake_experiments import samples
 from tests.fake_operations import FakeOperations, sample_letters
+from tests.fake_plan import FakePlanning
 from tests.fake_reports import NOW
 from tests.fake_traffic import FakeTraffic, sample_groups
 
@@ -21,7 +22,7 @@ MANAGER = Person("1", "mia@shop.example", "manager", "Mia Manager")
 VIEWER = Person("2", "vic@shop.example", "viewer", "Vic Viewer")
 
 
-class FakePages(FakeOperations, FakeTraffic):
+class FakePages(FakePlanning, FakeOperations, FakeTraffic):
     """Implements `reclift.web.pages.backend.Pages`."""
 
     def __init__(self, empty: bool = False) -> None:
@@ -115,14 +116,18 @@ class FakePages(FakeOperations, FakeTraffic):
         self.experiment(key)
         return self.store[key][1]
 
-    def segments(self, key: str, attribute: str) -> list[JSON]:
+    def segments(self, key: str, attribute: str) -> JSON:
         if '"' in attribute:
             raise Invalid([{"field": "segment", "value": attribute, "rule": "must be an attribute's name"}])
         report = self.report(key)
+        test = {"attribute": attribute, "looked_at": 2, "not_looked_at": 1, "text": "2 values looked at.",
+                "arms": [{"arm": "item-cf", "p_value": 0.03, "reasons": {}},
+                         {"arm": "als", "p_value": None, "reasons": {"interaction_p": {"text": "few"}}}]}  # fmt: skip
         if report is None or attribute != "country":
-            return []
-        return [{"attribute": attribute, "value": value, "units": units, "metrics": report["metrics"][:1]}
-                for value, units in (("CN", 7240), ("US", 5191))]  # fmt: skip
+            return {"values": [], "test": {**test, "arms": []}}
+        values = [{"attribute": attribute, "value": value, "units": units, "metrics": report["metrics"][:1]}
+                  for value, units in (("CN", 7240), ("US", 5191))]  # fmt: skip
+        return {"values": values, "test": test}
 
     def report_csv(self, key: str) -> str:
         report = self.report(key)

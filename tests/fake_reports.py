@@ -153,9 +153,26 @@ def make_report(
             for rate in [a.means["ctr"] * 1.9 / (n + 0.6)]
         ],
         "lists": [
-            {"arm": a.key, "coverage": 0.08 + 0.17 * i, "fallback_rate": 0.004 * (i + 1), "latency": 3.2 + 2.7 * i}
+            {"arm": a.key, "coverage": 0.08 + 0.17 * i, "fallback_rate": 0.004 * (i + 1), "latency": 3.2 + 2.7 * i,
+             "coverage_ci": [0.07 + 0.17 * i, 0.09 + 0.17 * i], "coverage_lists": 4000, "novelty": 7.1 + i,
+             "diversity": None if i else 0.62}
             for i, a in enumerate(arms)
         ],
+        "power": {
+            "metric": "ctr", "effect": 0.05, "stated": True, "power": 0.8, "level": 0.95, "cuped": True,
+            "planned_days": 14, "arms": [
+                {"arm": a.key, "units": round((a.units + control.units) * 1.6), "days": 17, "effect_now": 0.071,
+                 "effect_at_end": 0.055, "reasons": {}} if n else
+                {"arm": a.key, "units": None, "days": None, "effect_now": None, "effect_at_end": None,
+                 "reasons": {"units": {"code": "zero_variance", "text": "No unit differs from another."}}}
+                for n, a in enumerate(reversed([a for a in arms if not a.control]))]},
+        "novelty": {"metric": "ctr", "arms": [
+            {"arm": a.key, "days": [
+                {"day": day, "units": a.units // (day + 1), "lift": 0.2 / (day + 1) if day < 5 else None,
+                 "lift_ci": [0.2 / (day + 1) - 0.1 - day / 20, 0.2 / (day + 1) + 0.1 + day / 20] if day < 4 else None}
+                for day in range(min(6, days))],
+             "trend": {"shape": "novelty", "p_value": 0.01, "sentence": "The lift fades with the days since exposure."}}
+            for a in arms if not a.control]},
         "method": notes or [
             "Relative lifts and their intervals by the delta method, 95 %; the unit is the user.",
             "Means and proportions: Welch's t; ratios: variance of the ratio over users.",

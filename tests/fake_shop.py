@@ -50,8 +50,14 @@ def _offline(name: str, ndcg: float, **more: Any) -> dict[str, Any]:
     def found(value: float) -> dict[str, Any]:
         return {"value": value, "interval": [value * 0.9, value * 1.1], "users": 900, "reason": None}
 
-    metrics = {"ndcg": found(ndcg), "hit_rate": found(ndcg * 2), "coverage": found(0.4)}
-    return {"name": name, "strategy": name, "params": {}, "metrics": {"10": metrics}, "by_history": [],
+    whole = {"interval": None, "users": 900, "reason": "a property of all lists together"}
+    metrics = {str(k): {
+        "precision": found(ndcg / 2), "recall": found(ndcg * k / 20), "ndcg": found(ndcg), "map": found(ndcg / 3),
+        "hit_rate": found(ndcg * 2), "mrr": found(ndcg * 1.2), "novelty": found(6.4 + ndcg),
+        "diversity": {"value": None, "interval": None, "users": 0, "reason": "no list has what this is computed from"},
+        "coverage": {"value": 0.4, **whole}, "gini": {"value": 0.8, **whole}} for k in (5, 10, 20)}  # fmt: skip
+    bands = [{"history": bounds, **found(ndcg * (1 + n / 5))} for n, bounds in enumerate(([1, 4], [5, 19], [20, None]))]
+    return {"name": name, "strategy": name, "params": {}, "metrics": metrics, "by_history": bands,
             "fit_seconds": 1.0, "answer_ms": 0.4, "own_share": 1.0, "online": [], **more}  # fmt: skip
 
 
@@ -109,7 +115,11 @@ def shop(empty: bool = False) -> dict[str, list[Any]]:
         ],
         "offline": [{
             "id": 1, "computed_at": _ago(hours=3), "split": {"kind": "temporal"}, "primary": "ndcg", "primary_k": 10,
-            "level": 0.95, "methods": {}, "fallback": None, "comparisons": [],
+            "level": 0.95, "fallback": None,
+            "methods": {"interval": "percentile bootstrap over users", "p_value": "paired randomization, two-sided"},
+            "comparisons": [{
+                "first": "item_cf", "second": "popularity", "p_value": 0.004, "p_value_adjusted": 0.004,
+                "difference": {"value": -0.05, "interval": [-0.08, -0.02], "users": 900, "reason": None}}],
             "results": [
                 _offline("popularity", 0.2),
                 _offline("item_cf", 0.25, online=[

@@ -12,7 +12,8 @@ from tests.fake_backend import MANAGER, PASSWORD
 PATHS = ["", "experiments", "experiments/home-recs", "experiments/pdp-similar", "experiments/cart-addons",
          "experiments/home-ease", "experiments/new", "experiments/no-experiments",
          "experiments/home-recs/phase", "experiments/pdp-similar/weights", "experiments/pdp-similar/ramp", "traffic",
-         "traffic/groups/new", "traffic/groups/bots", "strategies", "placements", "placements/home", "metrics",
+         "traffic/groups/new", "traffic/groups/bots", "strategies", "strategies/offline",
+         "placements", "placements/home", "metrics",
          "metrics/new",
          "metrics/ctr", "catalogue", "events", "events/dead-letters", "events/dead-letters/3",
          "events/dead-letters/2/discard", "jobs", "jobs/1", "jobs/1/again", "settings", "words"]  # fmt: skip
@@ -79,7 +80,7 @@ def test_a_step_is_checked_when_it_is_left_and_the_draft_is_kept(look, site):
 def test_plots_are_drawn_and_follow_the_theme(look, site):
     page = look()
     page.goto(f"{site[0]}/experiments/home-recs")
-    expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    expect(page.locator(".js-plotly-plot")).to_have_count(4)
     colour = "getComputedStyle(document.querySelector('#forest .xtick text')).fill"
     light = page.evaluate(colour)
     page.click("[data-theme-switch]")

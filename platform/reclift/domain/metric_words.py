@@ -25,6 +25,7 @@ _KINDS: Mapping[str, KindWords] = {
     "sum": KindWords("Sum", "How much does it add up to for a user?", _CAPS),
     "ratio": KindWords("Ratio", "How much of one thing for each of another?", _CAPS | {"denominator"}),
     "retention": KindWords("Retention", "What share of users comes back later?", frozenset({"after_hours"})),
+    "quantile": KindWords("Quantile", "What do most stay under, say 95 of 100?", frozenset({"quantile", "of"})),
 }
 
 _VALUES = {
@@ -38,11 +39,11 @@ _VALUES = {
 
 
 def kind_words(kind: str) -> KindWords:
-    """A kind in words; one that has none here is called by its name and may have any field."""
+    """A kind in words; one that has none here is called by its name and may have any field but a denominator."""
     known = _KINDS.get(kind)
     if known is not None:
         return known
-    every = frozenset(Metric.__dataclass_fields__)
+    every = frozenset(Metric.__dataclass_fields__) - {"denominator"}
     return KindWords(kind.replace("_", " ").capitalize(), "", every)
 
 
@@ -90,6 +91,11 @@ def _core(metric: Metric) -> str:
         return f"The share of exposed users with {_one(what)} {hours(metric.after_hours)} or more after their exposure"
     if kind in {"count", "sum"}:
         return f"{_capital(_amount(what))} of an exposed user, on average"
+    if metric.is_quantile:
+        of = "counted one by one" if metric.of == "facts" else "added up for each user who has any"
+        return (
+            f"The {_ordinal(metric.quantile * 100)} percentile of the {_amount(what).removeprefix('sum of the ')}, {of}"
+        )
     below = f" per {_each(metric.denominator)}" if metric.denominator is not None else ""
     if kind == "ratio":
         return f"{_capital(_amount(what))}{below}, both summed over all users"
@@ -152,6 +158,7 @@ def hours(value: float) -> str:
 
 
 def _ordinal(number: float) -> str:
+    number = round(number, 9)
     if number != int(number):
         return f"{number:g}th"
     whole = int(number)

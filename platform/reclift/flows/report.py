@@ -148,11 +148,6 @@ def latest_or_now(database: Database, key: str, *, segment: str | None = None, k
     return body
 
 
-def segments(session: Session, row: ExperimentRow, attribute: str, most: int = 10) -> list[dict[str, Any]]:
-    """The primary metric by value of an attribute, the most frequent values first."""
-    return read_segments(session, row, attribute, most).values
-
-
 def due(session: Session) -> list[str]:
     """Experiments whose report the schedule keeps fresh: those that run or are paused, and those stopped since."""
     keys = []

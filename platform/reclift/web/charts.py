@@ -13,8 +13,19 @@ from reclift.web import format as fmt
 
 from .charts_base import Figure, arm_colour, axis, faint_colour, finite, layout, percent_axis
 from .charts_forest import Reading, forest
+from .charts_novelty import novelty
 
-__all__ = ["Figure", "Reading", "arm_colour", "cumulative", "forest", "positions", "report_figures", "segment_forest"]
+__all__ = [
+    "Figure",
+    "Reading",
+    "arm_colour",
+    "cumulative",
+    "forest",
+    "novelty",
+    "positions",
+    "report_figures",
+    "segment_forest",
+]
 
 
 def cumulative(
@@ -122,4 +133,5 @@ def report_figures(
     found: dict[str, Figure | None] = {f"forest-{reading}": forest(report, colours, reading) for reading in readings}
     found |= {f"time-{m['metric']}": cumulative(report, m["metric"], colours, marks) for m in report.get("metrics", [])}
     found["positions"] = positions(report, colours)
+    found["novelty"] = novelty(report, colours)
     return {name: figure for name, figure in found.items() if figure is not None}

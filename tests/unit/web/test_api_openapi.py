@@ -148,6 +148,16 @@ def test_the_page_needs_nothing_from_elsewhere(app: Flask) -> None:
             assert client.get(address).status_code == 200, address
 
 
+def test_the_page_is_folded_and_its_contents_lead_to_every_part(app: Flask, described: dict[str, Any]) -> None:
+    html = app.test_client().get("/docs").text
+    parts = len(operations(described)) + len(described["components"]["schemas"])
+    assert html.count('<details class="fold">') == parts
+    assert html.count('<article class="fold-item"') == parts
+    for contents in re.findall(r'<nav [^>]*aria-label="Contents.*?</nav>', html, re.DOTALL):
+        for _, _, one in operations(described):
+            assert f'href="#{one["operationId"]}"' in contents
+
+
 def test_every_link_within_the_page_leads_somewhere(app: Flask) -> None:
     html = app.test_client().get("/docs").text
     targets = re.findall(r'\bid="([^"]+)"', html)

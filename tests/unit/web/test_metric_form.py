@@ -80,7 +80,7 @@ def test_everything_wrong_is_named_at_once_by_the_forms_fields_and_units() -> No
         ({"name": "商品"}, ("key", "", "must be 1-64 of a-z, 0-9, _ and -, starting with a letter or digit")),
         ({"numerator_position": "1"}, ("numerator.position", 1, "needs attributed")),
         ({"numerator_position": "first"}, ("numerator.position", "first", "must be a whole number from 1 to 1000")),
-        ({"kind": "mean"}, ("kind", "mean", "must be one of proportion, count, sum, ratio, retention")),
+        ({"kind": "mean"}, ("kind", "mean", "must be one of proportion, count, sum, ratio, retention, quantile")),
         ({"kind": "sum", "cap": "1e400"}, ("cap", "1e400", "must be a number")),
         ({"format": "furlongs"}, ("format", "furlongs", "must be one of percent, number, money, ms")),
     ],

@@ -15,7 +15,10 @@ from . import (
     home,
     library,
     metrics,
+    offline,
     operations,
+    placements,
+    plan,
     report,
     session,
     settings,
@@ -24,7 +27,22 @@ from . import (
     traffic,
 )
 
-_PARTS = (session, home, experiments, report, split, traffic, strategies, library, metrics, operations, settings)
+_PARTS = (
+    session,
+    home,
+    experiments,
+    report,
+    split,
+    plan,
+    traffic,
+    strategies,
+    offline,
+    placements,
+    library,
+    metrics,
+    operations,
+    settings,
+)
 
 
 def init_pages(app: Flask) -> None:

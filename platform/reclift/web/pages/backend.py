@@ -13,13 +13,14 @@ from typing import Any, Protocol, cast
 from flask import current_app
 
 from .backend_operations import OperationsSide
+from .backend_plan import Planning
 from .backend_shop import ShopSide
 from .backend_types import JSON, Invalid, NotFound, Page, Person, Problem, Refused, Role
 
 __all__ = ["JSON", "Invalid", "NotFound", "Page", "Pages", "Person", "Problem", "Refused", "Role", "backend"]
 
 
-class Pages(ShopSide, OperationsSide, Protocol):
+class Pages(Planning, ShopSide, OperationsSide, Protocol):
     """The platform as the pages see it.
 
     Timestamps are RFC 3339 strings with a zone. Methods that name one thing raise `NotFound`; methods that take a
@@ -73,10 +74,11 @@ class Pages(ShopSide, OperationsSide, Protocol):
         """The stored report, or `None` when none was computed yet."""
         ...
 
-    def segments(self, key: str, attribute: str) -> list[JSON]:
+    def segments(self, key: str, attribute: str) -> JSON:
         """The primary metric by value of an attribute that the shop sends, the most frequent values first.
 
-        `{"attribute", "value", "units", "metrics": [as in the report]}`; `Invalid` for what cannot be an attribute.
+        `values`: `{"attribute", "value", "units", "metrics": [as in the report]}`; `test`: whether the lift differs
+        between values, as `segment_test` of the report. `Invalid` for what cannot be an attribute.
         """
         ...
 
@@ -133,10 +135,6 @@ class Pages(ShopSide, OperationsSide, Protocol):
 
     def plan_ramp(self, key: str, steps: Sequence[Mapping[str, float]], actor: Person) -> JSON:
         """Traffic on a schedule: `{"traffic": 0 to 1, "after_hours"}` by step; none takes the ramp away."""
-        ...
-
-    def preview(self, key: str, arm: str) -> JSON:
-        """A token that shows this arm to whoever brings it: `{"arm", "token", "valid_days"}`. It changes nothing."""
         ...
 
     # people and keys ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -17,7 +18,7 @@ from werkzeug.exceptions import NotFound as UrlNotFound
 
 from reclift.web import format as fmt
 
-from . import assets, present, splits, words_numbers
+from . import analysis_form, assets, lists_form, present, splits, words_numbers
 from .backend import NotFound, Person, Refused, backend
 
 csrf = CSRFProtect()
@@ -110,6 +111,12 @@ def error_page(status: int, title: str, text: str) -> tuple[str, int]:
     return render_template("pages/error.html", title=title, text=text, status=status), status
 
 
+def script_json(data: Any) -> str:
+    """JSON that is safe inside a script element: nothing in it can end the element or start a comment."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
 def make_blueprint() -> Blueprint:
     """The blueprint with its guards, filters and error pages, still without views."""
     blueprint = Blueprint("pages", __name__, url_prefix="/app")
@@ -162,6 +169,8 @@ def _context() -> dict[str, Any]:
         "words": words_numbers.ALL_WORDS,
         "present": present,
         "splits": splits,
+        "analysis_said": analysis_form.said,
+        "variety_said": lists_form.variety_said,
         "now": datetime.now(UTC),
     }
 

@@ -38,8 +38,10 @@ MEASURES = {
     "cap": Measure(1, ""),
     "cap_percentile": Measure(0.01, "percent"),
     "minimum": Measure(1, "", whole=True),
+    "quantile": Measure(0.01, "percent"),
     "margin": Measure(0.01, "percent"),
 }
+LABELS = {"of": "Of single facts, or of units' totals"}
 _OWN = {"key", "name", "kind", *PLACES, "direction", "format", "description", *MEASURES}
 
 
@@ -62,7 +64,8 @@ def extras() -> list[Extra]:
         literal = get_origin(hints[one.name]) is Literal
         options = tuple(str(each) for each in get_args(hints[one.name])) if literal else ()
         numeric = bool({int, float} & {hints[one.name], *get_args(hints[one.name])})
-        found.append(Extra(one.name, one.name.replace("_", " ").capitalize(), options, numeric))
+        label = LABELS.get(one.name, one.name.replace("_", " ").capitalize())
+        found.append(Extra(one.name, label, options, numeric))
     return found
 
 
@@ -74,7 +77,7 @@ def blank() -> Typed:
         "numerator": {**source, "event": "purchase"}, "denominator": {**source, "event": "impression"},
     }  # fmt: skip
     typed |= dict.fromkeys(MEASURES, "") | {one.name: "" for one in extras()}
-    return typed | {"window_hours": "7", "minimum": "1", "after_hours": "1", "margin": "2"}
+    return typed | {"window_hours": "7", "minimum": "1", "after_hours": "1", "quantile": "95", "margin": "2"}
 
 
 def from_definition(definition: Mapping[str, Any]) -> Typed:
@@ -132,7 +135,7 @@ def definition(typed: Typed, taken: Sequence[str] = ()) -> tuple[dict[str, Any],
         if place == "numerator" or "denominator" in has:
             meant[place] = _source(typed[place], place, wrong)
     for name, measure in MEASURES.items():
-        special = name in {"minimum", "after_hours", "cap", "cap_percentile"}
+        special = name not in {"window_hours", "margin"}
         if typed[name] and (name in has or not special):
             _number(meant, wrong, name, typed[name], measure)
     for one in extras():

@@ -12,9 +12,9 @@ from reclift.domain.experiment import TRANSITIONS, Status
 from reclift.web import charts
 from reclift.web import format as fmt
 
-from . import present
+from . import offline, present
 from .backend import Invalid, NotFound, Problem, Refused, backend
-from .frame import Answer, actor, done, manager_only, refused
+from .frame import Answer, actor, done, manager_only, refused, script_json
 
 DONE = {
     "start": "{name} is running: users are being assigned from now on.",
@@ -24,12 +24,6 @@ DONE = {
     "archive": "{name} is archived. Its data and report stay.",
 }
 NEEDS_CONFIRMATION = {"stop", "archive"}
-
-
-def script_json(data: Any) -> str:
-    """JSON that is safe inside a script element: nothing in it can end the element or start a comment."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def actions(experiment: Mapping[str, Any]) -> list[str]:
@@ -46,7 +40,7 @@ def experiment_page(key: str) -> Answer:
     history = _history(experiment)
     figures: dict[str, charts.Figure] = {}
     attribute = request.args.get("segment", "").strip()
-    segments, problems = _segments(key, attribute) if report and attribute else ([], [])
+    segments, segment_test, problems = _segments(key, attribute) if report and attribute else ([], None, [])
     preview, preview_problems = _preview(key, request.args.get("preview", "").strip())
     if report:
         colours = present.arm_colours(report["arms"]) | colours
@@ -60,16 +54,18 @@ def experiment_page(key: str) -> Answer:
         strategies={s["key"]: s for s in backend().strategies()},
         layer=next((each for each in backend().layers() if each["layer"] == experiment.get("layer")), None),
         preview=preview, preview_problems=preview_problems, waiting="computing" in request.args,
-        attribute=attribute, segments=segments, problems=problems,
+        attribute=attribute, segments=segments, segment_test=segment_test, problems=problems,
+        offline=offline.beside(backend().offline(), key) if report and experiment["source"] != "imported" else None,
         verdict=present.verdict(report["decision"]) if report else None,
     )  # fmt: skip
 
 
-def _segments(key: str, attribute: str) -> tuple[list[dict[str, Any]], list[Problem]]:
+def _segments(key: str, attribute: str) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[Problem]]:
     try:
-        return backend().segments(key, attribute), []
+        found = backend().segments(key, attribute)
     except Invalid as error:
-        return [], error.problems
+        return [], None, error.problems
+    return found["values"], found["test"] if found["values"] else None, []
 
 
 def _preview(key: str, arm: str) -> tuple[dict[str, Any] | None, list[Problem]]:

@@ -52,6 +52,26 @@ ALL_WORDS: dict[str, Word] = {
         "The same comparison on the time before users met their arm, when the arms could not differ.",
         "A difference there means a broken split or a carry-over from an earlier experiment.",
     ),
+    "repeated": Word(
+        "At the planned look",
+        "The interval that goes with the latest of the looks that were planned before the start.",
+        "It is as wide as the spending of error at that look asks for; only there may one stop.",
+    ),
+    "credible": Word(
+        "Credible interval",
+        "Where the lift lies with this probability, given the data and the prior that is named below it.",
+        "A Bayesian reading: it depends on the prior, and says so.",
+    ),
+    "bootstrap": Word(
+        "Bootstrap",
+        "The same interval by drawing groups of users again and again: a check that needs no formula.",
+        "Where it is much wider or shifted, trust it more than the formulas.",
+    ),
+    "expected_loss": Word(
+        "Expected loss",
+        "How much lift one gives up on average by choosing this arm, should it be the worse one.",
+        "Small enough to be no matter: choose the arm even when it is not certain to be better.",
+    ),
     "offline": Word(
         "Offline metrics",
         "What a strategy would have found of what people chose later, computed from records, without showing anything.",
@@ -70,6 +90,11 @@ ALL_WORDS: dict[str, Word] = {
         "Novelty of items", "How unpopular the shown items are, in bits: higher means less known items.", ""
     ),
     "diversity": Word("Diversity", "How unlike each other the items of one list are, from 0 to 1.", ""),
+    "own_share": Word(
+        "Own share",
+        "Share of the places that the strategy filled itself; the fallback filled the rest.",
+        "A strategy that answers for few users looks good on those, and leaves the others to its fallback.",
+    ),
     "dead_letter": Word(
         "Dead letter",
         "Something that was acknowledged and that the tables refuse, kept with the reason.",

@@ -48,6 +48,7 @@ _EXAMPLE = {
             "metric": "ctr",
             "role": "primary",
             "kind": "ratio",
+            "quantile": None,
             "arms": [
                 {"arm": "control", "units": 100, "mean": 0.031, "std_error": 0.002},
                 {"arm": "item-cf", "units": 120, "mean": 0.035, "std_error": 0.002},

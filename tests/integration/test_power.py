@@ -153,12 +153,16 @@ def test_during_the_run_it_is_estimated_again_from_the_units_so_far(database: Da
     assert arm["days"] == pytest.approx(arm["units"] / 200, abs=2)  # 2,000 in ten days
     assert arm["effect_now"] == pytest.approx((1.959964 + 0.841621) * 2.0 * np.sqrt(4 / 2_000) / 10, rel=0.05)
     assert arm["effect_at_end"] == pytest.approx(arm["effect_now"] * np.sqrt(10 / 14), rel=0.02)
+    assert (arm["gain"], arm["units_without"]) == (None, None)
+    assert arm["cuped_gain"] == pytest.approx(0.64, abs=0.05)  # what it would take
 
 
 def test_cuped_needs_as_many_fewer_units_as_variance_goes(database: Database) -> None:
     (arm,) = simulate(database, cuped=True)["arms"]
     per_arm = 2 * (1.959964 + 0.841621) ** 2 * 2.0**2 * (1 - 0.64) / 0.1**2
     assert arm["units"] == pytest.approx(2 * per_arm, rel=0.1)
+    assert arm["gain"] == arm["cuped_gain"] == pytest.approx(0.64, abs=0.05)
+    assert arm["units_without"] == pytest.approx(arm["units"] / (1 - arm["gain"]), rel=0.01)
 
 
 def test_an_experiment_without_units_says_so(database: Database) -> None:

@@ -79,6 +79,11 @@ def test_strata_compare_like_with_like(database: Database) -> None:
     assert "post-stratified (3 strata)" in found["method"]
     assert found["bootstrap"] is None
     assert found["group_sequential"] is None
+    with database.read() as session:
+        (planned,) = report.compute(session, experiments.find(session, "sim"))["power"]["arms"]
+    assert planned["gain"] == pytest.approx(found["variance_reduction"])
+    assert planned["cuped_gain"] is None
+    assert planned["units_without"] > 5 * planned["units"]
 
 
 def test_an_attribute_that_nobody_has_is_one_stratum(database: Database) -> None:

@@ -180,12 +180,31 @@ def test_a_split_that_breaks_for_one_browser_names_it_among_all_that_was_looked_
     assert "country" not in found["text"]
 
 
-def test_nothing_is_searched_while_the_split_is_right(database: Database) -> None:
+def test_values_whose_split_is_right_are_said_to_be(database: Database) -> None:
     set_up(database)
     write_units(database, arms_of(500, 500), metrics={}, attributes=[{"browser": "a"}, {"browser": "b"}] * 500)
+    found = check(compute(database), "sample_ratio_segments")
+    assert found == {
+        "check": "sample_ratio_segments",
+        "ok": True,
+        "text": "No value of an attribute stands out. (1 attribute looked at)",
+    }
+
+
+def test_faults_that_hide_each_other_are_found(database: Database) -> None:
+    """One browser loses units in one arm, the other in the other; together they are as planned."""
+    set_up(database)
+    browsers = [{"browser": "a"}] * 350 + [{"browser": "b"}] * 150
+    others = [{"browser": "a"}] * 150 + [{"browser": "b"}] * 350
+    write_units(database, arms_of(500, 500), metrics={}, attributes=[*browsers, *others])
     body = compute(database)
-    assert check(body, "sample_ratio_segments") is None
-    assert check(body, "sample_ratio_where") is None
+    assert body["srm"]["ok"] is True
+    found = check(body, "sample_ratio_segments")
+    assert found is not None
+    assert found["ok"] is False
+    assert found["breakdown"]["by"] == "browser"
+    parts = {part["name"]: (part["observed"], part["suspect"]) for part in found["breakdown"]["parts"]}
+    assert parts == {"a": ([350, 150], True), "b": ([150, 350], True)}
 
 
 # influence, and the time before

@@ -9,13 +9,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reclift.stats.bootstrap import UnitValues, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.decision import Call, MetricReading, decide
 from reclift.stats.group_sequential import looks
 from reclift.stats.multiple import benjamini_hochberg, holm
 from reclift.stats.plan import Plan
 from reclift.stats.power import Baseline, Design, achieved_power, detectable_lift, required_units
-from reclift.stats.quantile import quantile
+from reclift.stats.quantile import Sample, compare_samples, quantile, quantile_summary
 from reclift.stats.result import CannotCompute
 from reclift.stats.segments import by_segment
 from reclift.stats.sequential import always_valid_p, confidence_sequence
@@ -107,9 +108,10 @@ def test_quantiles_lie_in_their_interval_or_have_a_reason(values, q, clustered):
 @settings(max_examples=100, deadline=None)
 def test_strata_and_segments_always_answer(pairs):
     control, treatment = (sum((pair[side] for pair in pairs), Sums.empty()) for side in (0, 1))
-    stratified = compare(control, treatment, kind="mean", strata=pairs)
-    json.dumps(stratified.to_dict(), allow_nan=False)
-    assert (stratified.p_value is None) == ("p_value" in stratified.reasons)
+    for kind in ("mean", "ratio", "proportion"):
+        stratified = compare(control, treatment, kind=kind, strata=pairs)
+        json.dumps(stratified.to_dict(), allow_nan=False)
+        assert (stratified.p_value is None) == ("p_value" in stratified.reasons)
     reading = by_segment({str(i): pair for i, pair in enumerate(pairs)}, kind="mean")
     json.dumps(reading.to_dict(), allow_nan=False)
     assert (reading.interaction_p is None) == ("interaction_p" in reading.reasons)
@@ -136,3 +138,42 @@ def test_decisions_are_always_reasoned_and_never_ship_a_worse_arm(first, second,
     if decision.call is Call.SHIP:
         assert first[1] > first[0]
         assert decision.arm == "new"
+
+
+UNITS = st.lists(
+    st.tuples(st.floats(-1e6, 1e6), st.sampled_from([0.0, 0.0, 1.0, 3.0]), st.floats(-1e3, 1e3)), max_size=40
+)
+
+
+@given(UNITS, UNITS, st.integers(0, 100), st.sampled_from(["mean", "ratio"]), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_the_bootstrap_has_finite_numbers_or_a_reason(first, second, zeros, kind, use_cuped):
+    arms = []
+    for rows in (first, second):
+        x, y, u = np.array(rows, dtype=float).reshape(len(rows), 3).T
+        arms.append(grouped(UnitValues(x, y, u, np.zeros_like(x)), len(rows) + zeros, seed=1))
+    try:
+        found = bootstrap(*arms, kind=kind, cuped=use_cuped, draws=100)
+    except CannotCompute:
+        return  # the only error that it may raise
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert found.lift_ci.low <= found.lift_ci.high
+
+
+@given(
+    st.lists(st.lists(st.floats(-1e6, 1e6), max_size=6), max_size=40),
+    st.lists(st.lists(st.floats(-1e6, 1e6), max_size=6), max_size=40),
+    st.sampled_from([0.05, 0.5, 0.95]),
+)
+@settings(max_examples=100, deadline=None)
+def test_quantiles_of_units_compare_or_say_why_not(first, second, q):
+    arms = []
+    for units in (first, second):
+        values = np.array([value for own in units for value in own], dtype=float)
+        arms.append(Sample(values, np.repeat(np.arange(len(units)), [len(own) for own in units])))
+    found = compare_samples(*arms, q)
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert (found.p_value is None) == ("p_value" in found.reasons)
+    for arm in arms:
+        level = quantile_summary(arm, q)
+        assert (level.mean is None) == ("mean" in level.reasons)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from reclift.flows.report_read import Read
 from reclift.stats import power as sizes
 from reclift.stats.decision import WORTHWHILE_LIFT
 from reclift.stats.plan import Plan
-from reclift.stats.result import CannotCompute, Code
+from reclift.stats.result import CannotCompute, Code, Comparison
 from reclift.stats.sequential import DEFAULT_TUNING
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates_days import daily_counts
@@ -165,7 +165,9 @@ def during(
 ) -> dict[str, Any] | None:
     """The same from the experiment's own units: what is needed in all, what can be found now and at the planned end.
 
-    With CUPED where it was chosen: its gain is in the numbers. None: no primary metric.
+    With CUPED or strata where they were chosen: `gain` is the share of the variance that they take, and
+    `units_without` what would be needed without them. `cuped_gain` is what CUPED takes or would take. None: no primary
+    metric.
     """
     if read is None:
         return None
@@ -178,16 +180,21 @@ def during(
     found = []
     for arm in (one for one in arms if one != control):
         entry: dict[str, Any] = {"arm": arm, "units": None, "days": None, "effect_now": None, "effect_at_end": None,
-                                 "reasons": {}}  # fmt: skip
+                                 "gain": None, "units_without": None, "cuped_gain": None, "reasons": {}}  # fmt: skip
         found.append(entry)
         both = read.sums[control].n + read.sums[arm].n
         try:
-            base = _baseline(read.sums[control], read.metric.statistic, cuped=chosen.cuped)
+            plain = _baseline(read.sums[control], read.metric.statistic)
+            entry["cuped_gain"] = _cuped_gain(read.sums[control], read.metric.statistic, plain)
+            base = _after_gain(read, arm, chosen, plain)
             design = _design(read, control, arm, chosen, plan_so_far, len(arms) - 1)
         except CannotCompute as impossible:
             entry["reasons"] = {"units": impossible.reason.to_dict()}
             continue
         entry["units"] = sizes.required_units(base, effect, design)
+        if chosen.cuped or chosen.stratify is not None:
+            entry["gain"] = 1.0 - base.variance / plain.variance
+            entry["units_without"] = sizes.required_units(plain, effect, design)
         entry["effect_now"] = sizes.detectable_lift(base, both, design)
         share = min(1.0, both / sum(by_day)) if sum(by_day) else 0.0
         if days and share:
@@ -198,8 +205,34 @@ def during(
             entry["reasons"] = {"days": impossible.reason.to_dict()}
     return {
         "metric": read.metric.key, "effect": effect, "stated": chosen.minimum_effect is not None, "power": 0.8,
-        "level": chosen.level, "cuped": chosen.cuped, "planned_days": days, "arms": found,
+        "level": chosen.level, "cuped": chosen.cuped, "stratify": chosen.stratify, "planned_days": days, "arms": found,
     }  # fmt: skip
+
+
+def _after_gain(read: Read, arm: str, chosen: Analysis, plain: sizes.Baseline) -> sizes.Baseline:
+    """The baseline after what was chosen to take variance out."""
+    if chosen.cuped:
+        return _baseline(read.sums[_control(read, arm)], read.metric.statistic, cuped=True)
+    reduction = _comparison(read, arm).variance_reduction if chosen.stratify is not None else None
+    if reduction == 1.0:
+        raise CannotCompute(Code.ZERO_VARIANCE, "Within strata no unit differs from another.")
+    return plain if reduction is None else replace(plain, variance=plain.variance * (1.0 - reduction))
+
+
+def _comparison(read: Read, arm: str) -> Comparison:
+    return next(one for one in read.comparisons if one.arm == arm)
+
+
+def _control(read: Read, arm: str) -> str:
+    return _comparison(read, arm).control
+
+
+def _cuped_gain(sums: Sums, kind: Literal["proportion", "mean", "ratio"], plain: sizes.Baseline) -> float | None:
+    """Share of the control's variance that its units' past explains; None where it has no past."""
+    try:
+        return 1.0 - sizes.baseline(sums, kind, cuped=True).variance / plain.variance
+    except CannotCompute:
+        return None
 
 
 def _design(read: Read, control: str, arm: str, chosen: Analysis, plan_so_far: Plan, comparisons: int) -> sizes.Design:

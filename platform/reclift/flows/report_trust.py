@@ -15,7 +15,7 @@ from reclift.stats.comparison import IMBALANCE_P, compare
 from reclift.stats.influence import influence
 from reclift.stats.multiple import holm
 from reclift.stats.srm import THRESHOLD, SrmResult, srm
-from reclift.stats.srm_breakdown import srm_breakdown
+from reclift.stats.srm_breakdown import SrmBreakdown, srm_breakdown
 from reclift.stats.srm_sequential import sequential_srm
 from reclift.stats.words import continued, p_words
 from reclift.storage.aggregates import ArmCount, arm_sums, attribute_counts, largest_units
@@ -27,7 +27,7 @@ STALE_HOURS = 24
 _EPOCH = date(1970, 1, 1)
 
 Check = dict[str, Any]
-"""`{check, ok, text}`; `ok` None where it cannot be said."""
+"""`{check, ok, text}`; `ok` None where it cannot be said. `breakdown`: the parts of a split where one is broken."""
 
 
 def trust(
@@ -80,36 +80,51 @@ def _sample_ratio_by_day(
         if not daily.ok:
             text = f"looked at daily, arms' sizes are off (p = {daily.p_value:.2g}, valid for daily looks)"
         checks.append({"check": "sample_ratio_daily", "ok": daily.ok, "text": text})
-    if ratio.ok is False:
-        parts = {(_EPOCH + timedelta(days=day)).isoformat(): counted for day, counted in sorted(days.items())}
-        where = srm_breakdown(parts, shares, what="day").sentence
-        checks.append({"check": "sample_ratio_where", "ok": None, "text": where})
+    parts = {(_EPOCH + timedelta(days=day)).isoformat(): counted for day, counted in sorted(days.items())}
+    where = srm_breakdown(parts, shares, what="day")
+    if ratio.ok is False or where.suspects:
+        # While the whole is as planned, a broken part is a fault that nothing else tells.
+        ok = None if ratio.ok is False else False
+        checks.append(
+            {"check": "sample_ratio_where", "ok": ok, "text": where.sentence, "breakdown": _parts("day", where)}
+        )
     return checks
 
 
 def _sample_ratio_by_attribute(
     session: Session, row: ExperimentRow, ratio: SrmResult, shares: Sequence[float]
 ) -> list[Check]:
-    """When the ratio is off: the attribute that explains it best, and how many were looked at.
+    """The split within each value of each attribute, as the attribute that explains most tells it.
 
-    The best is the one without whose broken values the rest is split most nearly as planned.
+    That is the one without whose broken values the rest is split most nearly as planned. Held against as many
+    attributes as are looked at; how many those are is told.
     """
-    if ratio.ok is not False or row.data.get("weight_changes"):
+    if ratio.ok is None or row.data.get("weight_changes"):
         return []
     attributes = attribute_counts(session, row.key, row.phase, [arm.key for arm in row.arms])
-    found: list[tuple[float, str]] = []
-    for name, values in sorted(attributes.items()):
-        # Held against as many attributes as are looked at.
-        read = srm_breakdown(values, shares, what=name, threshold=THRESHOLD / len(attributes))
-        if any(part.suspect for part in read.parts):
-            rest = [part.result.observed for part in read.parts if not part.suspect]
-            left = srm([sum(counts) for counts in zip(*rest, strict=True)], shares).p_value if rest else None
-            found.append((left or 0.0, read.sentence))
     if not attributes:
         return []
+    found: list[tuple[float, str, SrmBreakdown]] = []
+    for name, values in sorted(attributes.items()):
+        read = srm_breakdown(values, shares, what=name, threshold=THRESHOLD / len(attributes))
+        if read.suspects:
+            rest = [part.result.observed for part in read.parts if not part.suspect]
+            left = srm([sum(counts) for counts in zip(*rest, strict=True)], shares).p_value if rest else None
+            found.append((left or 0.0, name, read))
     looked = f"{len(attributes)} attribute{'s' if len(attributes) > 1 else ''} looked at"
-    text = max(found)[1] if found else "No value of an attribute stands out."
-    return [{"check": "sample_ratio_segments", "ok": None, "text": f"{text} ({looked})"}]
+    check = "sample_ratio_segments"
+    if not found:
+        ok = True if ratio.ok else None
+        return [{"check": check, "ok": ok, "text": f"No value of an attribute stands out. ({looked})"}]
+    _, name, most = max(found, key=lambda one: one[:2])
+    ok = None if ratio.ok is False else False
+    text = f"{most.sentence} ({looked})"
+    return [{"check": check, "ok": ok, "text": text, "breakdown": _parts(name, most)}]
+
+
+def _parts(by: str, read: SrmBreakdown) -> dict[str, Any]:
+    """What a day's or a value's split was: `by`, and its parts in their order."""
+    return {"by": by, "parts": read.to_dict()["parts"]}
 
 
 def _as_planned(row: ExperimentRow) -> list[Check]:

@@ -109,15 +109,19 @@ def bootstrap(
             )
         table = np.array([[getattr(group, f.name) for f in fields(Sums)] for group in groups])
         arms.append(_resample(table, draws, rng))
-    differences, bases = _statistics(arms[0], arms[1], kind, cuped=cuped)
     whole_control, whole_treatment = sum(control, Sums.empty()), sum(treatment, Sums.empty())
     base = estimate(whole_control, kind).value
     require_base(base)
+    level_of_treatment = estimate(whole_treatment, kind).value
+    with np.errstate(divide="ignore", invalid="ignore"):
+        differences, bases = _statistics(arms[0], arms[1], kind, cuped=cuped)
+    if not np.isfinite(differences).all():
+        raise CannotCompute(Code.ZERO_DENOMINATOR, "The denominator is 0 in some resamples, so they have no ratio.")
     if (bases <= 0).any():
         raise CannotCompute(
             Code.UNBOUNDED, "The control's mean is 0 or less in some resamples, so lifts have no bounds."
         )
-    difference = estimate(whole_treatment, kind).value - base
+    difference = level_of_treatment - base
     if cuped:
         difference -= _theta(whole_control + whole_treatment, kind) * (
             joint(whole_treatment, kind).pre - joint(whole_control, kind).pre

@@ -28,6 +28,11 @@ class SrmBreakdown:
     parts: tuple[SrmPart, ...]
     sentence: str
 
+    @property
+    def suspects(self) -> tuple[SrmPart, ...]:
+        """The parts whose split is broken."""
+        return tuple(part for part in self.parts if part.suspect)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON: parts in their order."""
         parts = [

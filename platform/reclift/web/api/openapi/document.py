@@ -13,7 +13,9 @@ from reclift.web.api.openapi import (
     paths_experiments,
     paths_operations,
     paths_shop,
+    schemas_comparison,
     schemas_experiments,
+    schemas_health,
     schemas_operations,
     schemas_report,
     schemas_shop,
@@ -39,7 +41,9 @@ SCHEMAS: dict[str, Json] = {
     **schemas_shop.SCHEMAS,
     **schemas_experiments.SCHEMAS,
     **schemas_operations.SCHEMAS,
+    **schemas_comparison.SCHEMAS,
     **schemas_report.SCHEMAS,
+    **schemas_health.SCHEMAS,
 }
 
 _MEANINGS = {

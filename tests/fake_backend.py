@@ -13,6 +13,7 @@ from reclift.web.pages.backend import JSON, Invalid, NotFound, Page, Person, Pro
 from tests import fake_shop
 from tests.fake_experiments import samples
 from tests.fake_operations import FakeOperations, sample_letters
+from tests.fake_plan import FakePlanning
 from tests.fake_reports import NOW
 from tests.fake_traffic import FakeTraffic, sample_groups
 
@@ -21,7 +22,7 @@ MANAGER = Person("1", "mia@shop.example", "manager", "Mia Manager")
 VIEWER = Person("2", "vic@shop.example", "viewer", "Vic Viewer")
 
 
-class FakePages(FakeOperations, FakeTraffic):
+class FakePages(FakePlanning, FakeOperations, FakeTraffic):
     """Implements `reclift.web.pages.backend.Pages`."""
 
     def __init__(self, empty: bool = False) -> None:

@@ -6,6 +6,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
+from reclift.domain.analysis import Analysis
 from tests.fake_reports import NOW, ArmData, make_report
 
 
@@ -17,14 +18,15 @@ def _experiment(key: str, name: str, arms: list[dict[str, Any]], **more: Any) ->
         "status": "running", "phase": 1, "created_at": (NOW - timedelta(days=8)).isoformat(), "started_at": None,
         "stopped_at": None, "version": 3, "source": "live", "note": "", "planned_days": 14, "kind": "ab",
         "layer_range": None, "exclude": {}, "overrides": {}, "sticky": False, "ramp": [], "ramp_stopped": None,
-        "phases": [], "weight_changes": [],
+        "phases": [], "weight_changes": [], "analysis": Analysis().to_dict(),
     }  # fmt: skip
     base.update(more)
     return base
 
 
 def _arm(key: str, strategy: str, weight: float, control: bool = False, **params: Any) -> dict[str, Any]:
-    return {"key": key, "strategy": strategy, "params": params, "weight": weight, "control": control}
+    return {"key": key, "strategy": strategy, "params": params, "weight": weight, "control": control, "model": None,
+            "rerank": None}  # fmt: skip
 
 
 def _means(ctr: float, conversion: float, revenue: float, latency: float) -> dict[str, float]:
@@ -137,6 +139,8 @@ def draft() -> dict[str, Any]:
             _arm("item-cf", "item_cf", 0.5, control=True), _arm("als", "matrix_factorization", 0.5),
         ],
         status="draft", version=1, layer="home", traffic=0.3,
+        analysis=Analysis("group_sequential", looks=4, family="power", rho=1.5, cuped=True, level=0.9,
+                          minimum_effect=0.02, tuning=20_000).to_dict(),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""How the fake platform splits traffic: layers, holdouts, groups, phases, ramps and preview links, in memory."""
+"""How the fake platform splits traffic: layers, holdouts, groups, phases, ramps, in memory."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ class FakeTraffic:
         if payload["key"] in self.store:
             rule = f"there is already an experiment or holdout {payload['key']!r}"
             raise Invalid([{"field": "key", "value": payload["key"], "rule": rule}])
-        arms = [{"key": key, "strategy": "", "params": {}, "weight": weight, "control": key == "held-out"}
+        arms = [{"key": key, "strategy": "", "params": {}, "weight": weight, "control": key == "held-out",
+                 "model": None, "rerank": None}
                 for key, weight in (("held-out", payload["share"]), ("open", 1 - payload["share"]))]  # fmt: skip
         holdout = {
             "key": payload["key"], "name": payload["name"], "hypothesis": "", "kind": "holdout", "source": "live",
@@ -140,9 +141,3 @@ class FakeTraffic:
         self.store[key] = (experiment, self.store[key][1])
         self.calls.append(("plan_ramp", key, [dict(step) for step in steps], actor.email))
         return dict(experiment)
-
-    def preview(self, key: str, arm: str) -> JSON:
-        keys = [each["key"] for each in self.experiment(key)["arms"]]
-        if arm not in keys:
-            raise Invalid([{"field": "arm", "value": arm, "rule": f"must be one of {', '.join(keys)}"}])
-        return {"arm": arm, "token": f"preview.{key}.{arm}.signed", "valid_days": 14}

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_erasures")),
     )
+    op.create_index("ix_erasures_at", "erasures", ["at"], unique=False)
     if op.get_bind().dialect.name == "postgresql":
         _drop_indexes()
         op.rename_table("events", "events_plain")

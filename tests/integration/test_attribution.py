@@ -308,14 +308,18 @@ def pre_period(w: World) -> None:
     assert w.total("basket") == (0.0, 0.0, 111.0, 3.0)
 
 
-@rule("Lists and clicks on them count there whatever decided them, if they were on the experiment's placement.")
+@rule(
+    "Lists shown in it, and clicks on them, count there whatever decided them, if they were on the experiment's "
+    "placement."
+)
 def earlier_lists(w: World) -> None:
     w.expose()
-    older = w.show("older", T0 - 30 * DAY, None, experiment=None, phase=None)  # itself from before the pre-period
-    w.send("click", T0 - DAY, recommendation_id=older)
+    for name, at in (("first", T0 - 7 * DAY), ("too old", T0 - 7 * DAY - 1)):
+        shown = w.show(name, at, None, experiment=None, phase=None)
+        w.send("click", T0 - DAY, recommendation_id=shown)
     w.send("click", T0 - DAY, recommendation_id=w.show("other", T0 - 2 * DAY, "b"))
     w.send("click", T0 - DAY, recommendation_id=w.show("cart", T0 - 2 * DAY, "a", placement="cart"))
-    assert w.total("rate") == (0.0, 0.0, 2.0, 1.0)
+    assert w.total("rate") == (0.0, 0.0, 2.0, 2.0)
 
 
 # Order

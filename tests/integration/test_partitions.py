@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from reclift.domain.events import MICROS, Facts
+from reclift.flows.importing import import_interactions
 from reclift.storage import partitions
 from reclift.storage.database import Database
 from reclift.storage.eventlog import Poison
@@ -156,6 +159,19 @@ def test_a_month_that_came_before_its_partition_moves_into_it(
     assert DatabaseSink(database).append(Facts([event("late10", at=NOW), event("import1", at=NOW)])) == Receipt(0, 2)
 
 
+def test_an_import_makes_the_partitions_that_it_needs(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "WORTH_AHEAD", 50)
+    old, few = (datetime(2019, month, 10, tzinfo=UTC).timestamp() for month in (5, 8))
+    lines = [f"u{n},i1,{old + n}" for n in range(60)] + [f"u{n},i1,{few + n}" for n in range(49)]
+    file = tmp_path / "past.csv"
+    file.write_text("\n".join(["user_id,item_id,timestamp", *lines]))
+    for taken in (109, 0):
+        assert import_interactions(database, file, {}).taken == taken
+    assert sorted(Counter(where(database).values()).items()) == [("events_201905", 60), ("events_default", 49)]
+
+
 def test_who_reads_for_long_is_not_disturbed_and_holds_nobody_up(database: Database) -> None:
     with database.read() as session:
         assert session.execute(text("SELECT count(*) FROM events")).scalar_one() == 0
@@ -181,6 +197,23 @@ def test_old_months_go_whole_with_their_ids(database: Database) -> None:
     assert sink.append(Facts([event("old1", at=THIS.start)])) == Receipt(0, 1)
     assert where(database)["old1"] == "events_default"
     assert partitions.drop_rest(database, THIS.end, portion=7) == 1
+
+
+def test_clicks_of_a_clock_far_behind_stay_when_their_month_goes(database: Database) -> None:
+    sink = DatabaseSink(database)
+    rows = [
+        event("stays", at=THIS.start, recommendation_id="r", received_at=THIS.end + DAY),
+        event("goes", at=THIS.start, recommendation_id="r", received_at=THIS.end - DAY),
+        event("goes too", at=THIS.start, received_at=THIS.end + DAY),
+        event("ancient", at=5, recommendation_id="r", received_at=THIS.end + DAY),
+        event("ancient too", at=5, received_at=THIS.end + DAY),
+    ]
+    sink.append(Facts(rows))
+    assert partitions.drop_before(database, THIS.end) == 2
+    assert partitions.drop_rest(database, THIS.end, portion=7) == 1
+    assert where(database) == {"stays": "events_default", "ancient": "events_default"}
+    assert sink.append(Facts(rows)) == Receipt(3, 2)
+    assert partitions.drop_rest(database, THIS.end + 2 * DAY, portion=7) == 5
 
 
 def test_dropping_may_die_anywhere_and_goes_on(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,6 @@ from sqlalchemy import select
 from reclift.cli import main
 from reclift.flows import evaluations, report, rollup
 from reclift.storage.tables import ImpressionRow, JobRun
-from reclift.web.backing import PlatformPages
-from reclift.web.pages.backend import Person
 from reclift.wiring import Runtime
 from reclift.worker import run_job
 from tests.platform_fixtures import Caller, experiment, run_jobs, stock, visit
@@ -189,15 +187,3 @@ def test_the_command_prints_intervals_and_lengths_of_history(
     assert "by signals in the history" in done.output
     (pair,) = body["comparisons"]
     assert f"random minus popularity: {pair['difference']['value']:+.4f}" in done.output
-
-
-def test_the_pages_form_keeps_what_it_does_not_know(runtime: Runtime, shop: Caller, manage: Caller) -> None:
-    stock(runtime, shop)
-    arms = [arm("control", "popularity", model=1), arm("varied", "popularity", rerank={"category_cap": 3})]
-    manage.ok("POST", "/api/v1/experiments", experiment(arms=arms), 201)
-    sent = [{**arm("control", "popularity"), "weight": 0.4}, {**arm("varied", "random"), "weight": 0.6}]
-    pages = PlatformPages(runtime)
-    pages.change_experiment("home-recs", {"arms": sent}, Person("1", "m@shop.example", "manager"))
-    control, varied = manage.ok("GET", "/api/v1/experiments/home-recs")["arms"]
-    assert (control["model"], control["weight"]) == (1, 0.4)
-    assert varied["rerank"] is None  # another strategy: what was said of the one before does not hold

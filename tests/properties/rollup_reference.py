@@ -68,7 +68,8 @@ def _facts(source: Source, sqlite: bool, lists: str) -> str:
         at = "CASE WHEN c.at > e.at THEN c.at ELSE e.at END"
         join = (
             "JOIN counted c ON c.recommendation_id = e.recommendation_id AND c.unit_id = e.unit_id "
-            "AND (c.at >= first.t0 OR e.at < first.t0) AND e.received_at >= c.at - 43200000000"
+            "AND (c.at >= first.t0 OR (e.at < first.t0 AND c.at >= first.t0 - :past)) "
+            "AND e.received_at >= c.at - 43200000000"
         )
         if source.position is not None:
             item = "json_extract(j.value, '$.item_id')" if sqlite else "(j.value ->> 'item_id')"

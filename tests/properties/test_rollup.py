@@ -149,7 +149,7 @@ EARLIER = [
         ],
     ),
 ]
-"""A click in the pre-period on a list from before it."""
+"""A click in the pre-period on a list from before it does not count there."""
 DYING = [(f"die at {number}", step) for number, (_, step) in enumerate([*BEHIND, *EARLIER, *LATE] * 3)]
 
 

@@ -10,8 +10,9 @@ Definitions:
 - Of a place in the list, only what was shown there counts: its lists, and the events of just that item.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
 - A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
-- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED. Lists and
-  what was clicked on them count there whatever decided them, if they were on the placement: no arm was met yet.
+- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED. Lists that
+  were shown in it, and what was clicked on them, count there whatever decided them, if they were on the placement: no
+  arm was met yet.
 """
 
 from __future__ import annotations
@@ -202,7 +203,7 @@ def _total(
         facts = list(_facts(source, own, events))
         after = [fact for fact in facts if fact[0] >= exposed and (until is None or fact[0] < until)]
         if source.attributed or source.event == IMPRESSION:
-            facts = list(_facts(source, earlier, events))
+            facts = list(_facts(source, [one for one in earlier if one.at >= before], events))
         return after, [fact for fact in facts if before <= fact[0] < exposed]
 
     if metric.is_quantile and metric.numerator.value == "latency_ms":

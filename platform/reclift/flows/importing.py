@@ -18,6 +18,7 @@ from reclift.flows import catalogue, cells
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import Invalid
 from reclift.flows.tables_in import batches, column_names
+from reclift.storage import partitions
 from reclift.storage.database import Database
 from reclift.storage.facts import add_events
 from reclift.storage.tables import DirtyUnit, ExposureRow
@@ -212,6 +213,7 @@ def _write(database: Database, rows: Sequence[dict[str, Any]]) -> int:
     """
     if not rows:
         return 0
+    partitions.ensure_for(database, (row["at"] for row in rows))
     with database.connection() as connection:
         taken = add_events(connection, rows)
     units = sorted({row["unit_id"] for row in rows})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
@@ -37,7 +37,10 @@ _LABEL = "history"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is planned. `effect`: relative, 0.05 = 5 %; `traffic`: share of the placement's units that come in."""
+    """What is planned. `effect`: relative, 0.05 = 5 %; `traffic`: share of the placement's units that come in.
+
+    `days`: what can be found in so many days is answered, too.
+    """
 
     arms: int = 2
     effect: float = 0.05
@@ -45,6 +48,7 @@ class Question:
     level: float = 0.95
     power: float = 0.8
     regime: Literal["fixed", "sequential"] = "fixed"
+    days: int | None = None
 
     @property
     def design(self) -> sizes.Design:
@@ -52,8 +56,25 @@ class Question:
         return sizes.Design(alpha=1 - self.level, power=self.power, comparisons=self.arms - 1, regime=self.regime)
 
 
-def plan(session: Session, placement: str, metric: str, question: Question) -> dict[str, Any]:
-    """Units, days and what can be found in how many days; `reasons` where the past does not tell.
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A placement's past as one metric sees it: the same for every question.
+
+    Attributes:
+        shown: the answer's `history`.
+        arrivals: units by day of their first list, since the first of them.
+        sums: of these units.
+    """
+
+    placement: str
+    metric: Metric
+    shown: Mapping[str, Any]
+    arrivals: Sequence[float]
+    sums: Sums
+
+
+def past(session: Session, placement: str, metric: str) -> Past:
+    """Read it; `NotFound` for an unknown placement or metric.
 
     The past is the placement's last 28 days up to its newest list. Each unit counts from its first list in it, as it
     would in an experiment; its facts are measured by the metric's own rules.
@@ -66,25 +87,36 @@ def plan(session: Session, placement: str, metric: str, question: Question) -> d
         raise Invalid.of(
             "metric", metric, "is a quantile: its power cannot be planned from sums; take a mean or a ratio"
         )
-    past, arrivals, sums = _history(session, placement, known[metric])
+    shown, arrivals, sums = _history(session, placement, known[metric])
+    return Past(placement, known[metric], shown, arrivals, sums)
+
+
+def plan(session: Session, placement: str, metric: str, question: Question) -> dict[str, Any]:
+    """Units, days and what can be found in how many days; `reasons` where the past does not tell."""
+    return answer(past(session, placement, metric), question)
+
+
+def answer(past: Past, question: Question) -> dict[str, Any]:
+    """The same from a past that was read before."""
+    shown, arrivals = dict(past.shown), past.arrivals
     answer: dict[str, Any] = {
-        "placement": placement, "metric": metric, "arms": question.arms, "effect": question.effect,
+        "placement": past.placement, "metric": past.metric.key, "arms": question.arms, "effect": question.effect,
         "traffic": question.traffic, "level": question.level, "power": question.power, "regime": question.regime,
-        "history": past, "units": None, "units_per_arm": None, "days": None, "planned_days": None, "by_days": [],
+        "history": shown, "units": None, "units_per_arm": None, "days": None, "planned_days": None, "by_days": [],
         "reasons": {},
     }  # fmt: skip
     try:
-        base = _baseline(sums, known[metric].statistic)
+        base = _baseline(past.sums, past.metric.statistic)
     except CannotCompute as impossible:
         answer["reasons"] = {"units": impossible.reason.to_dict(), "days": impossible.reason.to_dict()}
         return answer
-    past |= {"mean": base.mean, "std_dev": float(np.sqrt(base.variance))}
+    shown |= {"mean": base.mean, "std_dev": float(np.sqrt(base.variance))}
     # The design is of two arms; all arms are as large as each of them.
     per_arm = ceil(sizes.required_units(base, question.effect, question.design) / 2)
     answer |= {"units": per_arm * question.arms, "units_per_arm": per_arm}
     answer["by_days"] = [
         _found_in(days, units, base, question)
-        for days in WEEKS
+        for days in sorted({*WEEKS, question.days or WEEKS[0]})
         if (units := _units_after(days, arrivals) * question.traffic) >= 4 * question.arms
     ]  # fmt: skip
     try:

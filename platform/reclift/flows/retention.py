@@ -17,10 +17,11 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.events import MICROS
+from reclift.domain.totals import EARLY
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
 from reclift.storage import partitions
@@ -52,10 +53,12 @@ def drop_old(database: Database, keep_days: int, *, portion: int = PORTION) -> D
     with database.write() as session:
         edge, settled = _settle(session, now_micros_before(keep_days))
     if database.is_sqlite:
-        events = _drop(database, EventRow, EventRow.event_id, edge, portion)
+        # Clicks on lists that are not old, of clients whose clock was, count at their list's time: they stay.
+        lately = or_(EventRow.recommendation_id.is_(None), EventRow.received_at < edge - EARLY)
+        events = _drop(database, EventRow, EventRow.event_id, and_(EventRow.at < edge, lately), portion)
     else:
         events = partitions.drop_before(database, edge) + partitions.drop_rest(database, edge, portion)
-    impressions = _drop(database, ImpressionRow, ImpressionRow.recommendation_id, edge, portion)
+    impressions = _drop(database, ImpressionRow, ImpressionRow.recommendation_id, ImpressionRow.at < edge, portion)
     if events or impressions or settled:
         log.info("old_facts_dropped", events=events, impressions=impressions, settled=settled)
     return Dropped(events, impressions, settled)
@@ -84,17 +87,17 @@ def _settle(session: Session, edge: int) -> tuple[int, list[str]]:
     return needed, settled
 
 
-def _drop(database: Database, table: Any, key: Any, edge: int, portion: int) -> int:
+def _drop(database: Database, table: Any, key: Any, is_old: ColumnElement[bool], portion: int) -> int:
     """In the order of the primary key, a portion a transaction: no index on the time is needed for it."""
     dropped = 0
     last = ""
     while True:
         with database.read() as session:
-            rows = session.execute(select(key, table.at).where(key > last).order_by(key).limit(portion)).all()
-        old = [name for name, at in rows if at < edge]
+            rows = session.execute(select(key, is_old).where(key > last).order_by(key).limit(portion)).all()
+        old = [name for name, goes in rows if goes]
         if old:
             with database.write() as session:
-                dropped += rows_changed(session.execute(delete(table).where(key.in_(old), table.at < edge)))
+                dropped += rows_changed(session.execute(delete(table).where(key.in_(old), is_old)))
         if len(rows) < portion:
             return dropped
         last = rows[-1][0]

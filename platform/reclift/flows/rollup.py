@@ -128,15 +128,13 @@ def _compute(session: Session, units: Sequence[str]) -> _Rows:
     chosen = measured(session)
     met = unit_facts.exposures(session, units)
     since: dict[str, int] = {}
-    exposed: dict[str, int] = {}
     for unit, exposures in met.items():
         known = [
             (row.at, chosen[row.experiment, row.phase]) for row in exposures if (row.experiment, row.phase) in chosen
         ]
         if known:
             since[unit] = min(at - one.past for at, one in known)
-            exposed[unit] = max(at for at, _ in known)
-    found = unit_facts.facts(session, since, exposed)
+    found = unit_facts.facts(session, since)
     result = _Rows()
     for unit, (impressions, events) in found.items():
         for (experiment, phase), computed in compute(UnitFacts(met[unit], impressions, events), chosen).items():

@@ -5,7 +5,7 @@ PostgreSQL: COPY into a temporary table, then one INSERT of what is new. SQLite:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from operator import itemgetter
@@ -41,12 +41,12 @@ def add_new(
     keys, so that two processes that write the same ones wait for each other and never both. Raises what SQLAlchemy
     raises for the same trouble.
     """
-    names, keys, makers = _columns(table)
+    names, keys, _ = _columns(table)
     inside, columns = f"copied_{table.name}", ", ".join(names)
     conflict = f"ON CONFLICT ({', '.join(keys)}) {on_conflict}"
     # Sorted here, as plain INSERTs are: the database's own order of texts may be another.
     ordered = sorted(rows, key=itemgetter(*keys))
-    values = [[make(row[name]) for name, make in zip(names, makers, strict=True)] for row in ordered]
+    values = _values(table, ordered)
     with _cursor(connection) as cursor:
         if connection.dialect.name == "sqlite":
             marks = ", ".join("?" * len(names))
@@ -69,28 +69,42 @@ def add_new_events(connection: Connection, events: Table, rows: Sequence[Mapping
     so that no index of it could tell that an id is new. In the caller's transaction; every row must have all columns.
     In the order of ids, as in `add_new`. Of rows with the same id the first counts.
     """
-    names, _, makers = _columns(events)
+    names = _columns(events)[0]
     columns = ", ".join(names)
     first = {row["event_id"]: row for row in reversed(rows)}
-    values = [[make(first[key][name]) for name, make in zip(names, makers, strict=True)] for key in sorted(first)]
+    values = _values(events, [first[key] for key in sorted(first)])
     with _cursor(connection) as cursor:
         if is_worth(len(values)):
             _copy(cursor, events.name, columns, values)
-            source = f"SELECT {columns} FROM copied_{events.name}"  # noqa: S608 (likewise)
-            given = None
+            source, given, parameters = "", f"copied_{events.name}", None
         else:
             arrays = ", ".join(f"%s::{_array(column.type)}" for column in events.columns)
-            source = f"SELECT * FROM unnest({arrays}) AS r({columns})"  # noqa: S608 (likewise)
-            given = [list(part) for part in zip(*values, strict=True)]
+            source = f"given AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS r({columns})), "  # noqa: S608 (names of our own tables and columns)
+            given, parameters = "given", [list(part) for part in zip(*values, strict=True)]
         cursor.execute(
-            f"WITH given AS MATERIALIZED ({source}), "  # noqa: S608 (names of our own tables and columns)
-            "new AS (INSERT INTO event_ids (event_id, at) SELECT event_id, at FROM given "
-            "ON CONFLICT DO NOTHING RETURNING event_id) "
-            f"INSERT INTO {events.name} ({columns}) SELECT {columns} FROM given JOIN new USING (event_id) "
-            "RETURNING event_id",
-            given,
+            f"WITH {source}"  # noqa: S608 (likewise)
+            f"new AS (INSERT INTO event_ids (event_id, at) SELECT event_id, at FROM {given} "
+            "ON CONFLICT DO NOTHING RETURNING event_id), "
+            f"written AS (INSERT INTO {events.name} ({columns}) "
+            f"SELECT {columns} FROM {given} JOIN new USING (event_id)) "
+            f"SELECT event_id FROM {given} LEFT JOIN new USING (event_id) WHERE new.event_id IS NULL",
+            parameters,
         )
-        return {key for (key,) in cursor.fetchall()}
+        # Those that were there already are asked for: they are few, and most often none.
+        return first.keys() - {key for (key,) in cursor.fetchall()}
+
+
+def _values(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """The rows' columns in the table's order, JSON as text."""
+    names, _, json = _columns(table)
+    take = itemgetter(*names)
+    values = []
+    for row in rows:
+        value = list(take(row))
+        for place in json:
+            value[place] = orjson.dumps(value[place]).decode()  # as SQLAlchemy writes it: None is JSON's null
+        values.append(value)
+    return values
 
 
 def _array(column: TypeEngine[Any]) -> str:
@@ -149,18 +163,7 @@ def _cursor(connection: Connection) -> Iterator[Any]:
 
 
 @cache
-def _columns(table: Table) -> tuple[list[str], list[str], list[Callable[[Any], Any]]]:
-    names = [column.name for column in table.columns]
-    makers: list[Callable[[Any], Any]] = [
-        _json if isinstance(column.type, JSON) else _as_is for column in table.columns
-    ]
-    return names, [column.name for column in table.primary_key], makers
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _json(value: Any) -> str:
-    """As SQLAlchemy writes it: None is JSON's null."""
-    return orjson.dumps(value).decode()
+def _columns(table: Table) -> tuple[list[str], list[str], list[int]]:
+    """Names, those of the primary key, and the places of columns with JSON."""
+    json = [place for place, column in enumerate(table.columns) if isinstance(column.type, JSON)]
+    return [column.name for column in table.columns], [column.name for column in table.primary_key], json

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,7 @@ from reclift.storage.tables import Erasure
 
 log = structlog.get_logger(__name__)
 
+_MOST_PARAMETERS = 10_000
 KEPT_DAYS = 400
 """Nothing older is drained any more; then the tombstone goes as well."""
 
@@ -44,12 +45,29 @@ def note(session: Session, ids: Iterable[str], at: int) -> None:
     session.execute(later, [{"digest": one, "at": at} for one in sorted({digest(unit) for unit in ids})])
 
 
-def refuse(batches: Sequence[Facts], gone: Mapping[str, int]) -> int:
-    """Take out what was recorded of erased people before they were; how many rows that were.
+def erased(connection: Connection, units: Iterable[str]) -> dict[str, int]:
+    """Those of these ids that were erased, and when."""
+    names = {digest(unit): unit for unit in units}
+    found: dict[str, int] = {}
+    every = list(names)
+    for start in range(0, len(every), _MOST_PARAMETERS):
+        part = every[start : start + _MOST_PARAMETERS]
+        for row in connection.execute(select(Erasure.digest, Erasure.at).where(Erasure.digest.in_(part))):
+            found[names[row.digest]] = row.at
+    return found
 
-    An exposure keeps no time of its arrival: it is refused by the time when it happened.
-    """
+
+def is_of_before(row: Mapping[str, Any], at: int) -> bool:
+    """Whether it was recorded by then. An exposure keeps no time of its arrival: it is held to when it happened."""
+    recorded = row.get("received_at", row.get("at"))
+    return isinstance(recorded, int) and recorded <= at
+
+
+def refuse(batches: Sequence[Facts], gone: Mapping[str, int]) -> int:
+    """Take out what was recorded of erased people before they were; how many rows that were."""
     refused = 0
+    if not gone:
+        return refused
     for facts in batches:
         for rows in (facts.events, facts.impressions, facts.exposures):
             kept = [row for row in rows if not _is_of_before(row, gone)]
@@ -63,8 +81,7 @@ def refuse(batches: Sequence[Facts], gone: Mapping[str, int]) -> int:
 def _is_of_before(row: Mapping[str, Any], gone: Mapping[str, int]) -> bool:
     unit: Any = row.get("unit_id")
     until = gone.get(unit) if isinstance(unit, str) else None
-    recorded = row.get("received_at", row.get("at"))
-    return until is not None and isinstance(recorded, int) and recorded <= until
+    return until is not None and is_of_before(row, until)
 
 
 def forget(session: Session, now: int) -> int:

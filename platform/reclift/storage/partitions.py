@@ -10,7 +10,8 @@ writes events. It is not waited for longer than `_PATIENCE`, since others queue 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -20,13 +21,17 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from reclift.domain.events import MICROS
+from reclift.domain.totals import EARLY
 from reclift.storage.database import Database
+from reclift.storage.tables.facts import BEHIND
 
 log = structlog.get_logger(__name__)
 
 MONTHS_AHEAD = 3
 WORTH = 10_000
 """Events of one past month in `events_default` for which a partition is made."""
+WORTH_AHEAD = 1_000
+"""Events of one month in a batch that is about to be written for which a partition is made."""
 _LOCK = 7_236_003  # any constant that is not another's: see migrate.py and persons.py
 _PATIENCE = "500ms"
 _BLOCKS = 256
@@ -88,8 +93,28 @@ def ensure(database: Database, now: int) -> list[str]:
         )
         found = connection.execute(past, {"now": now, "worth": WORTH}).scalar_one() or []
     wanted = {Month(this.number + ahead) for ahead in range(MONTHS_AHEAD + 1)} | {Month.of(at) for at in found}
+    return _make_missing(database, wanted - there)
+
+
+def ensure_for(database: Database, times: Iterable[int]) -> list[str]:
+    """Make the partitions of months of which many are about to be written, as by an import; returns the new.
+
+    `times`: microseconds. Done before, nothing has to be moved afterwards.
+    """
+    if database.is_sqlite:
+        return []
+    counts = Counter(Month.of(at) for at in times)
+    many = {month for month, count in counts.items() if count >= WORTH_AHEAD}
+    if not many:
+        return []
+    with database.engine.connect() as connection:
+        there = {month for month, _ in _attached(connection)}
+    return _make_missing(database, many - there)
+
+
+def _make_missing(database: Database, months: Iterable[Month]) -> list[str]:
     made = []
-    for month in sorted(wanted - there):
+    for month in sorted(months):
         try:
             with _alone(database) as connection:
                 if month not in {known for known, _ in _attached(connection)}:
@@ -134,12 +159,24 @@ def drop_before(database: Database, edge: int) -> int:
         try:
             with _alone(database) as connection:
                 if month in {known for known, _ in _attached(connection)}:
-                    connection.execute(text(f"ALTER TABLE events DETACH PARTITION {month.table}"))
+                    _detach(connection, month, edge)
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != _LOCKED:
                 raise
             log.warning("partition_stays", partition=month.table, reason="events are being read or written for long")
     return sum(_finish(database, table) for table in _detached(database))
+
+
+def _detach(connection: Connection, month: Month, edge: int) -> None:
+    """Clicks on lists that are not old, of clients whose clock was, stay: they move to `events_default`."""
+    connection.execute(text(f"ALTER TABLE events DETACH PARTITION {month.table}"))
+    connection.execute(
+        text(
+            f"WITH stay AS (DELETE FROM {month.table} WHERE {BEHIND} AND received_at >= :lately RETURNING {_NAMES}) "  # noqa: S608 (our own names)
+            f"INSERT INTO events ({_NAMES}) SELECT {_NAMES} FROM stay"
+        ),
+        {"lately": edge - EARLY},
+    )
 
 
 def _finish(database: Database, table: str) -> int:
@@ -164,13 +201,14 @@ def drop_rest(database: Database, edge: int, portion: int) -> int:
     """Delete events before `edge` that lie in no month's partition, `portion` of them a transaction; how many."""
     old = text(
         "WITH old AS (DELETE FROM events_default WHERE ctid = ANY(ARRAY(SELECT ctid FROM events_default "
-        "WHERE at < :edge ORDER BY at LIMIT :portion)) RETURNING event_id) "
+        "WHERE at < :edge AND (recommendation_id IS NULL OR received_at < :lately) ORDER BY at LIMIT :portion)) "
+        "RETURNING event_id) "
         "DELETE FROM event_ids USING old WHERE old.event_id = event_ids.event_id"
     )
     events = gone = 0
     while True:
         with database.connection() as connection:
-            gone = connection.execute(old, {"edge": edge, "portion": portion}).rowcount
+            gone = connection.execute(old, {"edge": edge, "lately": edge - EARLY, "portion": portion}).rowcount
         if not gone:
             return events
         events += gone

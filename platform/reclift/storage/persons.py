@@ -7,7 +7,7 @@ On PostgreSQL writers share an advisory lock that changes of persons take alone;
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -15,16 +15,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from reclift.domain.events import Facts
-from reclift.storage.erasures import digest, refuse
+from reclift.storage.erasures import erased, is_of_before, refuse
 
 _LOCK = 7_236_002  # any constant that is not another's: see migrate.py
+# The aliases among some ids, and beside them when somebody was last erased.
 _QUERY = (
-    "SELECT alias AS known, unit_id, NULL AS at FROM aliases WHERE alias {units} "
-    "UNION ALL SELECT digest, NULL, at FROM erasures WHERE digest {digests}"
+    "SELECT alias, unit_id, NULL AS at FROM aliases WHERE alias {} UNION ALL SELECT NULL, NULL, max(at) FROM erasures"
 )
-_EACH = "IN (SELECT value FROM json_each(:{}))"
-_SQLITE = text(_QUERY.format(units=_EACH.format("units"), digests=_EACH.format("digests")))
-_POSTGRESQL = text(_QUERY.format(units="= ANY(:units)", digests="= ANY(:digests)"))
+_SQLITE = text(_QUERY.format("IN (SELECT value FROM json_each(:units))"))
+_POSTGRESQL = text(_QUERY.format("= ANY(:units)"))
 
 
 def change_alone(session: Session) -> None:
@@ -45,28 +44,20 @@ def resolve(connection: Connection, batches: Sequence[Facts]) -> None:
     write_beside_others(connection)
     rows = [row for facts in batches for rows in (facts.events, facts.impressions, facts.exposures) for row in rows]
     units = {row["unit_id"] for row in rows if isinstance(row.get("unit_id"), str)}
-    persons, gone = _known(connection, units)
-    if persons:
-        # A person who came back may have made an old id known again.
-        gone |= _known(connection, set(persons.values()))[1]
-    if gone:
+    is_sqlite = connection.dialect.name == "sqlite"
+    # One parameter, however many ids there are.
+    given: Any = orjson.dumps(list(units)).decode() if is_sqlite else list(units)
+    found = connection.execute(_SQLITE if is_sqlite else _POSTGRESQL, {"units": given}).all()
+    persons = {alias: unit for alias, unit, _ in found if alias is not None}
+    last = next(at for alias, _, at in found if alias is None)
+    gone: dict[str, int] = {}
+    if last is not None and any(is_of_before(row, last) for row in rows):
+        # By both ids: a person who came back may have made an old one known again.
+        gone = erased(connection, {*units, *persons.values()})
         refuse(batches, gone)
     if persons:
         for row in rows:
             unit: Any = row.get("unit_id")
             if unit in persons:
                 row["unit_id"] = persons[unit]
-        if gone:
-            refuse(batches, gone)
-
-
-def _known(connection: Connection, units: Collection[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """Those that are aliases, with whom they mean; those that were erased, with when."""
-    names = {digest(unit): unit for unit in units}
-    is_sqlite = connection.dialect.name == "sqlite"
-    given: dict[str, Any] = {"units": list(units), "digests": list(names)}
-    if is_sqlite:  # one parameter, however many ids there are
-        given = {name: orjson.dumps(values).decode() for name, values in given.items()}
-    found = connection.execute(_SQLITE if is_sqlite else _POSTGRESQL, given).all()
-    persons = {known: unit for known, unit, at in found if at is None}
-    return persons, {names[known]: at for known, _, at in found if at is not None}
+        refuse(batches, gone)

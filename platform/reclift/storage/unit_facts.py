@@ -1,10 +1,8 @@
 """Named queries for what the rollup needs of single units: as little as totals can depend on, however long they live.
 
-Of a unit, what lies before the pre-period of its first exposure is not read, with two exceptions that keep totals equal
-to a recomputation from everything:
-- an event whose client's clock was far behind counts at its list's time (see domain/totals.py): such events are few,
-  and have an index of their own;
-- a list from before the pre-period that was clicked on within it: found by its id.
+Of a unit, what lies before the pre-period of its first exposure is not read. One thing from before it matters all the
+same: an event whose client's clock was far behind counts at its list's time (see domain/totals.py). Such events are
+few, and have an index of their own.
 """
 
 from __future__ import annotations
@@ -19,14 +17,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
 from reclift.domain.totals import HOUR_MICROS
-from reclift.storage.tables import ExposureRow, ImpressionRow
+from reclift.storage.tables import ExposureRow
 from reclift.storage.tables.base import Json
 from reclift.storage.tables.facts import BEHIND
 
 MARGIN = 24 * HOUR_MICROS
 """Events so much earlier than needed are read as well. One that is earlier still and belongs to a list that is needed
 arrived later than EARLY before that list, so more than MARGIN - EARLY after its own time: it is one of `BEHIND`."""
-_MOST_IDS = 10_000
 
 _EVENT = "e.unit_id, e.type, e.at, e.received_at, e.value, e.item_id, e.recommendation_id, e.properties"
 _LIST = (
@@ -65,13 +62,12 @@ def exposures(session: Session, units: Sequence[str]) -> dict[str, list[Any]]:
     return found
 
 
-def facts(session: Session, since: Mapping[str, int], exposed: Mapping[str, int]) -> dict[str, Facts]:
+def facts(session: Session, since: Mapping[str, int]) -> dict[str, Facts]:
     """What can matter of units: nothing before `since`, but for what the module's text names.
 
     Args:
         session: at one moment.
         since: unit -> microseconds; the beginning of its earliest pre-period.
-        exposed: unit -> when the last of its pre-periods ends.
     """
     result = {unit: Facts([], []) for unit in since}
     if not since:
@@ -80,21 +76,8 @@ def facts(session: Session, since: Mapping[str, int], exposed: Mapping[str, int]
         result[row.unit_id].impressions.append(row)
     for row in _since(session, "events", _EVENT, since, MARGIN):
         result[row.unit_id].events.append(row)
-    lists = {unit: {shown.recommendation_id for shown in found.impressions} for unit, found in result.items()}
     for row in _behind(session, since):
-        if row.recommendation_id in lists[row.unit_id]:
-            result[row.unit_id].events.append(row)
-    clicked = {
-        event.recommendation_id
-        for unit, found in result.items()
-        for event in found.events
-        if event.at < exposed[unit]
-        and event.recommendation_id is not None
-        and event.recommendation_id not in lists[unit]
-    }
-    for row in _lists(session, sorted(clicked)):
-        if row.unit_id in result and row.recommendation_id not in lists[row.unit_id]:
-            result[row.unit_id].impressions.append(row)
+        result[row.unit_id].events.append(row)
     return result
 
 
@@ -115,13 +98,6 @@ def _behind(session: Session, since: Mapping[str, int]) -> Iterable[Any]:
         f"WHERE e.unit_id = w.unit AND e.at < w.since AND {_BEHIND}"
     )
     return session.execute(_typed(query, _EVENT), _given(dialect, {unit: at - MARGIN for unit, at in since.items()}))
-
-
-def _lists(session: Session, ids: Sequence[str]) -> Iterable[Any]:
-    columns = [getattr(ImpressionRow, name.strip().removeprefix("e.")) for name in _LIST.split(",")]
-    for start in range(0, len(ids), _MOST_IDS):
-        part = ids[start : start + _MOST_IDS]
-        yield from session.execute(select(*columns).where(ImpressionRow.recommendation_id.in_(part)))
 
 
 def _given(dialect: str, since: Mapping[str, int]) -> dict[str, Any]:

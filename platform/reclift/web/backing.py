@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -14,6 +14,7 @@ from reclift.flows.clock import rfc3339
 from reclift.storage.tables import EventRow, ExperimentRow, JobRun, ModelRow
 from reclift.web.backing_operations import OperationsPages
 from reclift.web.backing_people import PeoplePages
+from reclift.web.backing_plan import PlanPages
 from reclift.web.backing_shop import ShopPages
 from reclift.web.backing_traffic import TrafficPages
 from reclift.web.pages.backend import JSON, Invalid, Person, Problem, Refused
@@ -22,7 +23,7 @@ _LATEST_JOBS = 50
 """Newest jobs among which an experiment's own is looked for: it was asked for just now."""
 
 
-class PlatformPages(ShopPages, OperationsPages, TrafficPages, PeoplePages):
+class PlatformPages(PlanPages, ShopPages, OperationsPages, TrafficPages, PeoplePages):
     """Reads and changes the platform for people. Every method is one flow, in one transaction."""
 
     # general
@@ -107,7 +108,6 @@ class PlatformPages(ShopPages, OperationsPages, TrafficPages, PeoplePages):
         """Change fields; a version that is not the stored one means that somebody else was faster."""
         with self._write() as session:
             row = experiments.find(session, key)
-            payload = _with_what_forms_lack(payload, experiments.view(row)["arms"])
             if payload.get("version", row.version) != row.version:
                 raise Refused("Somebody else changed this experiment meanwhile. Look at it again, then change it.")
             row = experiments.change(session, self._here.registry, key, payload, actor.email)
@@ -172,17 +172,6 @@ class PlatformPages(ShopPages, OperationsPages, TrafficPages, PeoplePages):
                 {"at": row["at"], "actor": row["actor"], "action": row["action"], "detail": _detail(row)}
                 for row in configuration_flow.audit(session, kind, name)
             ]
-
-
-def _with_what_forms_lack(payload: Mapping[str, Any], stored: Sequence[JSON]) -> Mapping[str, Any]:
-    """The pages' form knows nothing of pinned models and re-ranking: an arm whose strategy stays keeps its own."""
-    if not isinstance(payload.get("arms"), list):
-        return payload
-    kept = {
-        (arm["key"], arm["strategy"]): {name: arm[name] for name in ("model", "rerank") if arm[name] is not None}
-        for arm in stored
-    }
-    return {**payload, "arms": [{**kept.get((arm["key"], arm["strategy"]), {}), **arm} for arm in payload["arms"]]}
 
 
 def _detail(row: JSON) -> str:

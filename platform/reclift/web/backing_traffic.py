@@ -1,4 +1,4 @@
-"""How traffic is split, behind the pages' door: layers, holdouts, groups, phases, ramps, preview links."""
+"""How traffic is split, behind the pages' door: layers, holdouts, groups, phases, ramps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reclift.flows import experiments, groups, holdouts, layers, phases, ramps
-from reclift.flows.preview import DAYS, Preview
 from reclift.web.backing_base import Backed
 from reclift.web.pages.backend import JSON, Invalid, Person, Problem, Refused
 
@@ -65,11 +64,3 @@ class TrafficPages(Backed):
             view = experiments.view(ramps.put(session, key, list(steps), actor.email))
         self._refresh()
         return view
-
-    def preview(self, key: str, arm: str) -> JSON:
-        """A token that shows an arm to one person and enters nothing into the data."""
-        with self._read() as session:
-            keys = [row.key for row in experiments.find(session, key).arms]
-        if arm not in keys:
-            raise Invalid([Problem(field="arm", value=arm, rule=f"must be one of {', '.join(keys)}")])
-        return {"arm": arm, "token": self._here.previews.token(Preview(key, arm)), "valid_days": DAYS}

@@ -86,6 +86,20 @@ def test_an_experiment_that_runs_or_ended_lately_holds_its_facts_and_those_befor
     assert totals(runtime) == before
 
 
+def test_a_click_of_a_clock_far_behind_stays_as_long_as_its_list(runtime: Runtime) -> None:
+    make(runtime, "live", started=20, stopped=None)
+    for number, arrived in enumerate((ago(18), ago(300))):
+        click = event(f"behind{number}", "u-live", DAY, recommendation_id="r-live", received_at=arrived)
+        runtime.direct.append(Facts([click]))
+    rollup.roll_up(runtime.database)
+    before = totals(runtime)
+    assert drop_old(runtime.database, 90) == Dropped(1, 0, [])
+    with runtime.database.write() as session:
+        rollup.mark_all(session, "live")
+    rollup.roll_up(runtime.database)
+    assert totals(runtime) == before
+
+
 def test_a_merge_of_two_ids_leaves_final_totals_alone(runtime: Runtime) -> None:
     make(runtime, "old", started=200, stopped=190)
     drop_old(runtime.database, 90)

@@ -84,6 +84,8 @@ def test_an_experiment_is_created_as_it_was_typed(manager, platform):
         "params": {"k": 200},
         "weight": 0.5,
         "control": False,
+        "model": None,
+        "rerank": None,
     }
     assert stored["audience"] == {"country": {"$in": ["CN", "US"]}}
 
@@ -234,22 +236,52 @@ def test_a_model_is_rolled_back(manager, platform):
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": ""}, {"strategy": ""}, {"seen": "all"}, {"seen": ""}, {"key": "home"}, {"key": "A B"}]
+    "change",
+    [
+        {"name": ""},
+        {"strategy": ""},
+        {"seen": "all"},
+        {"seen": ""},
+        {"key": "home"},
+        {"key": "A B"},
+        {"explore": "51"},
+        {"explore": "half"},
+        {"balance": "1.5"},
+        {"category_cap": "0"},
+        {"fallback-0-strategy": "popularity"},
+        {"fallback-0-strategy": "random", "fallback-0-params": "{"},
+    ],
 )
 def test_placements_are_checked(manager, platform, change):
     data = {"name": "Search", "key": "", "strategy": "popularity", "seen": "none", **change}
-    assert manager.send("/app/placements/new", data).status_code == 422
+    answer = manager.send("/app/placements/new", data)
+    assert answer.status_code == 422
     assert len(platform.placements()) == 3
+    for name, text in change.items():
+        assert name == "seen" or not text or f'value="{text}"' in answer.text or f">{text}</textarea>" in answer.text
+    assert answer.text.count('<div class="error"') == (2 if change == {"name": ""} else 1)  # no key without a name
 
 
 def test_a_placement_is_made_from_its_name(manager, platform):
     manager.send(
         "/app/placements/new",
-        {"name": "Search results", "strategy": "item_cf", "seen": "none", "fallback": ["popularity", ""]},
+        {
+            "name": "Search results",
+            "strategy": "item_cf",
+            "seen": "none",
+            "fallback-0-strategy": "popularity",
+            "fallback-0-params": "",
+            "fallback-1-strategy": "random",
+            "fallback-1-params": '{"seed": 3}',
+            "explore": "12.5",
+            "balance": "0.3",
+            "category_cap": "",
+        },
     )
     assert platform.placements()[-1] == {
-        "key": "search-results", "name": "Search results", "strategy": "item_cf", "fallback": ["popularity"],
-        "seen": "none",
+        "key": "search-results", "name": "Search results", "strategy": "item_cf", "seen": "none",
+        "fallback": ["popularity", {"strategy": "random", "params": {"seed": 3}}], "explore": 0.125,
+        "rerank": {"balance": 0.3, "category_cap": None},
         "model": None, "experiments": [],
     }  # fmt: skip
 

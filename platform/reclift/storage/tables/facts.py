@@ -116,7 +116,7 @@ class Erasure(Base):
 
     __tablename__ = "erasures"
     digest: Mapped[str] = mapped_column(String(32), primary_key=True)
-    at: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
 class DirtyUnit(Base):

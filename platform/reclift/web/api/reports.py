@@ -54,6 +54,7 @@ def get_power() -> Response:
         level=query_number("level", 0.95, 0.5, 0.999),
         power=query_number("power", 0.8, 0.1, 0.999),
         regime=regime,
+        days=query_whole("days", 0, 1, 365) or None,
     )
     with runtime().database.read() as session:
         return answer(power.plan(session, placement, metric, question))

@@ -17,6 +17,8 @@ from . import (
     metrics,
     offline,
     operations,
+    placements,
+    plan,
     report,
     session,
     settings,
@@ -26,19 +28,9 @@ from . import (
 )
 
 _PARTS = (
-    session,
-    home,
-    experiments,
-    report,
-    split,
-    traffic,
-    strategies,
-    offline,
-    library,
-    metrics,
-    operations,
-    settings,
-)
+    session, home, experiments, plan, report, split, traffic, strategies, offline, placements, library, metrics,
+    operations, settings,
+)  # fmt: skip
 
 
 def init_pages(app: Flask) -> None:

@@ -13,13 +13,14 @@ from typing import Any, Protocol, cast
 from flask import current_app
 
 from .backend_operations import OperationsSide
+from .backend_plan import Planning
 from .backend_shop import ShopSide
 from .backend_types import JSON, Invalid, NotFound, Page, Person, Problem, Refused, Role
 
 __all__ = ["JSON", "Invalid", "NotFound", "Page", "Pages", "Person", "Problem", "Refused", "Role", "backend"]
 
 
-class Pages(ShopSide, OperationsSide, Protocol):
+class Pages(Planning, ShopSide, OperationsSide, Protocol):
     """The platform as the pages see it.
 
     Timestamps are RFC 3339 strings with a zone. Methods that name one thing raise `NotFound`; methods that take a
@@ -134,10 +135,6 @@ class Pages(ShopSide, OperationsSide, Protocol):
 
     def plan_ramp(self, key: str, steps: Sequence[Mapping[str, float]], actor: Person) -> JSON:
         """Traffic on a schedule: `{"traffic": 0 to 1, "after_hours"}` by step; none takes the ramp away."""
-        ...
-
-    def preview(self, key: str, arm: str) -> JSON:
-        """A token that shows this arm to whoever brings it: `{"arm", "token", "valid_days"}`. It changes nothing."""
         ...
 
     # people and keys ------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import schema_form, traffic_form
+from . import analysis_form, lists_form, schema_form, traffic_form
 from .audience import rows_of, rows_of_any, to_condition
 from .backend import JSON, Problem
 from .traffic_form import number, percent
@@ -19,6 +19,10 @@ MAX_ARMS = 20
 FIRST_CHOICE = {"primary": ["ctr"], "secondary": ["conversion", "revenue_per_user"],
                 "guardrails": ["latency", "fallback_rate"]}  # fmt: skip
 """The metrics that a new experiment starts with, as far as they are there."""
+
+BLANK_ARM: dict[str, Any] = {"key": "", "strategy": "", "weight": "", "params": {}, "model": "", "balance": "",
+                             "category_cap": ""}  # fmt: skip
+"""An arm of which nothing is typed yet."""
 
 Typed = dict[str, Any]
 
@@ -38,11 +42,11 @@ def blank(placements: Sequence[JSON], metrics: Sequence[JSON]) -> Typed:
     return {
         "key": "", "name": "", "hypothesis": "", "placement": first["key"], "traffic": "100", "planned_days": "14",
         "note": "", "control": "0", "version": "",
-        "arms": [{"key": "control", "strategy": first["strategy"], "weight": "50", "params": {}},
-                 {"key": "", "strategy": "", "weight": "50", "params": {}}],
+        "arms": [{**BLANK_ARM, "key": "control", "strategy": first["strategy"], "weight": "50"},
+                 {**BLANK_ARM, "weight": "50"}],
         "audience": [], "audience_json": "", "exclude": [], "exclude_json": "", "layer": "", "sticky": False,
         "overrides": [], "ramp": [], "primary": primary,
-        "secondary": chosen["secondary"], "guardrails": chosen["guardrails"],
+        "secondary": chosen["secondary"], "guardrails": chosen["guardrails"], "analysis": analysis_form.shown(),
     }  # fmt: skip
 
 
@@ -60,7 +64,8 @@ def from_experiment(experiment: Mapping[str, Any]) -> Typed:
         "control": str(next((n for n, arm in enumerate(arms) if arm.get("control")), 0)),
         "version": str(experiment.get("version") or ""),
         "arms": [{"key": arm["key"], "strategy": arm["strategy"], "weight": f"{arm['weight'] / total * 100:.6g}",
-                  "params": dict(arm.get("params") or {})} for arm in arms],
+                  "params": dict(arm.get("params") or {}), "model": str(arm.get("model") or ""),
+                  **lists_form.variety_shown(arm.get("rerank"))} for arm in arms],
         "audience": rows or [],
         "audience_json": "" if rows is not None else json.dumps(audience, ensure_ascii=False, indent=2),
         "exclude": left_out or [],
@@ -70,6 +75,7 @@ def from_experiment(experiment: Mapping[str, Any]) -> Typed:
         "ramp": traffic_form.ramp_rows(experiment.get("ramp") or []),
         "primary": metrics["primary"], "secondary": list(metrics.get("secondary") or ()),
         "guardrails": list(metrics.get("guardrails") or ()),
+        "analysis": analysis_form.shown(experiment.get("analysis")),
     }  # fmt: skip
 
 
@@ -85,18 +91,25 @@ def from_form(form: Any) -> Typed:
         params = {k.removeprefix(start): str(v) for k, v in form.items() if k.startswith(start)}
         if form.get("control") == str(n):
             typed["control"] = str(len(typed["arms"]))
-        arm = {name: str(form.get(f"arms-{n}-{name}", "")).strip() for name in ("key", "strategy", "weight")}
+        arm = {name: str(form.get(f"arms-{n}-{name}", "")).strip() for name in ("key", "strategy", "weight", "model")}
+        arm |= lists_form.variety_sent(form, f"arms-{n}-")
         typed["arms"].append({**arm, "params": params})
     for group in ("audience", "exclude"):
         typed[group] = traffic_form.rows(form, group, ("attribute", "op", "value"))
     typed["overrides"] = traffic_form.rows(form, "overrides", ("unit", "arm"))
     typed["ramp"] = traffic_form.rows(form, "ramp", ("traffic", "hours"))
     typed["sticky"] = form.get("sticky") == "on"
+    typed["analysis"] = analysis_form.sent(form)
     return typed
 
 
-def payload(typed: Typed, strategies: Sequence[JSON]) -> tuple[JSON, list[Problem]]:
-    """The experiment that was meant, and what is wrong with it as far as a form can tell."""
+def payload(
+    typed: Typed, strategies: Sequence[JSON], models: Sequence[JSON] | None = None
+) -> tuple[JSON, list[Problem]]:
+    """The experiment that was meant, and what is wrong with it as far as a form can tell.
+
+    `models` are the versions that arms can be pinned to; without them the platform alone knows what is there.
+    """
     problems: list[Problem] = []
 
     def wrong(field: str, value: Any, rule: str) -> None:
@@ -126,7 +139,10 @@ def payload(typed: Typed, strategies: Sequence[JSON]) -> tuple[JSON, list[Proble
         wrong("metrics.primary", "", "is needed: the one metric that decides")
     audience, audience_problems = to_condition(typed["audience"], typed["audience_json"])
     exclude, exclude_problems = to_condition(typed["exclude"], typed["exclude_json"], "exclude", enough=True)
-    arms, arm_problems = _arms(typed, strategies)
+    arms, arm_problems = _arms(typed, strategies, models)
+    analysis, analysis_problems = analysis_form.payload(typed["analysis"])
+    if analysis["regime"] == "group_sequential" and not typed["planned_days"]:
+        wrong("planned_days", "", "is needed for planned looks: they are spaced evenly over it")
     testers, tester_problems = traffic_form.overrides(typed["overrides"], [arm["key"] for arm in arms])
     others = [m for m in typed["secondary"] if m != typed["primary"]]
     guards = [m for m in typed["guardrails"] if m != typed["primary"] and m not in others]
@@ -135,11 +151,13 @@ def payload(typed: Typed, strategies: Sequence[JSON]) -> tuple[JSON, list[Proble
         "layer": typed["layer"] or None, "traffic": traffic or 0.0, "ramp": ramp, "sticky": typed["sticky"],
         "audience": audience, "exclude": exclude, "overrides": testers, "arms": arms, "planned_days": days,
         "metrics": {"primary": typed["primary"], "secondary": others, "guardrails": guards}, "note": typed["note"],
+        "analysis": analysis,
     }  # fmt: skip
-    return built, problems + arm_problems + audience_problems + exclude_problems + tester_problems + ramp_problems
+    problems += arm_problems + audience_problems + exclude_problems + tester_problems + ramp_problems
+    return built, problems + analysis_problems
 
 
-def _arms(typed: Typed, strategies: Sequence[JSON]) -> tuple[list[JSON], list[Problem]]:
+def _arms(typed: Typed, strategies: Sequence[JSON], models: Sequence[JSON] | None) -> tuple[list[JSON], list[Problem]]:
     known = {s["key"]: s for s in strategies}
     problems: list[Problem] = []
     arms: list[JSON] = []
@@ -165,8 +183,11 @@ def _arms(typed: Typed, strategies: Sequence[JSON]) -> tuple[list[JSON], list[Pr
         else:
             rule = "must be an installed strategy" if arm["strategy"] else "is needed: choose how this arm ranks items"
             problems.append({"field": path + "strategy", "value": arm["strategy"], "rule": rule})
+        pinned, wrong = lists_form.model(arm["model"], arm["strategy"], models, path + "model")
+        rerank, uneven = lists_form.variety(arm, path + "rerank.")
+        problems += wrong + uneven
         arms.append({"key": key, "strategy": arm["strategy"], "params": params, "weight": round((weight or 0) / 100, 6),
-                     "control": str(n) == typed["control"]})  # fmt: skip
+                     "control": str(n) == typed["control"], "model": pinned, "rerank": rerank})  # fmt: skip
     if len(arms) < 2:
         rule = "must be at least two: a control and one to compare"
         problems.append({"field": "arms", "value": len(arms), "rule": rule})

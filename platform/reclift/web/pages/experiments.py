@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
-from . import experiment_form, schema_form
+from . import analysis_form, experiment_form, schema_form
 from .audience import OPERATORS
 from .backend import Invalid, Problem, Refused, backend
 from .frame import Answer, actor, done, manager_only, refused
@@ -38,7 +38,8 @@ def _form_page(
     page = render_template(
         "pages/experiment_form.html", typed=typed, problems=problems, editing=key, placements=platform.placements(),
         strategies=strategies, metrics=platform.metrics(), operators=OPERATORS,
-        layers=platform.layers(), groups=platform.groups(),
+        layers=platform.layers(), groups=platform.groups(), models=platform.models(),
+        regimes=analysis_form.REGIMES, families=analysis_form.FAMILIES, blank_arm=experiment_form.BLANK_ARM,
         fields_of={s["key"]: s["schema"] for s in strategies}, schema_form=schema_form,
     )  # fmt: skip
     return page, code
@@ -61,7 +62,7 @@ def new_experiment() -> Answer:
 def create() -> Answer:
     """Take the form: keep a draft, and start it when that was asked for."""
     typed = experiment_form.from_form(request.form)
-    payload, problems = experiment_form.payload(typed, backend().strategies())
+    payload, problems = experiment_form.payload(typed, backend().strategies(), backend().models())
     if problems:
         return _form_page(typed, problems, None, 422)
     try:
@@ -87,7 +88,7 @@ def save(key: str) -> Answer:
     """Take the form of a draft."""
     typed = experiment_form.from_form(request.form)
     typed["key"] = key
-    payload, problems = experiment_form.payload(typed, backend().strategies())
+    payload, problems = experiment_form.payload(typed, backend().strategies(), backend().models())
     changed: dict[str, Any] = {k: v for k, v in payload.items() if k != "key"}
     if typed["version"].isdigit():
         changed["version"] = int(typed["version"])

@@ -18,7 +18,7 @@ from werkzeug.exceptions import NotFound as UrlNotFound
 
 from reclift.web import format as fmt
 
-from . import assets, present, splits, words_numbers
+from . import analysis_form, assets, lists_form, present, splits, words_numbers
 from .backend import NotFound, Person, Refused, backend
 
 csrf = CSRFProtect()
@@ -169,6 +169,8 @@ def _context() -> dict[str, Any]:
         "words": words_numbers.ALL_WORDS,
         "present": present,
         "splits": splits,
+        "analysis_said": analysis_form.said,
+        "variety_said": lists_form.variety_said,
         "now": datetime.now(UTC),
     }
 

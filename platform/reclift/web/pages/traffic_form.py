@@ -19,7 +19,7 @@ def number(text: str) -> float | None:
         value = float(text.replace(",", "."))
     except ValueError:
         return None
-    return value if abs(value) < 1e9 else None
+    return value if abs(value) <= 1e9 else None
 
 
 def percent(text: str) -> float | None:

@@ -114,6 +114,92 @@ WORDS: dict[str, Word] = {
         "A signed token that shows a person any arm; nothing of it enters the data.",
         "It holds for two weeks, and also before the start and after the end.",
     ),
+    "regime": Word(
+        "How it is read",
+        "When the report may call a winner: once at the planned end, at planned looks, or whenever somebody looks.",
+        "Looking at a single-look interval every day finds winners that are none. Choose before the start; the report "
+        "holds the experiment to it. The other readings are shown too, and marked as not decisive.",
+    ),
+    "looks": Word(
+        "Planned looks",
+        "How often the report may decide on the way; the looks are spaced evenly over the planned length.",
+        "Each look spends a part of the false positive rate: cautious at first (O'Brien-Fleming) keeps nearly all of "
+        "it for the end, so early winners must be beyond doubt. A power family with rho 1 spends evenly.",
+    ),
+    "level": Word(
+        "Level",
+        "How sure intervals are: at 95 %, one experiment in twenty without any effect would look like it had one.",
+        "A higher level means wider intervals and more users.",
+    ),
+    "cuped": Word(
+        "CUPED",
+        "Takes out of the numbers what users did on this placement before they met their arm, which narrows intervals.",
+        "It helps most where users come back. Users without a past count as they are; the report says what it gained. "
+        "Deng, Xu, Kohavi & Walker, WSDM 2013.",
+    ),
+    "stratify": Word(
+        "Like with like",
+        "Compares users only with those of the same value of an attribute, then takes the weighted average.",
+        "Use an attribute that the shop sends with the user's first list, and that the arms cannot change. It narrows "
+        "intervals where groups differ much; it cannot be used together with CUPED.",
+    ),
+    "prior": Word(
+        "Prior of the lift",
+        "What you believe of the lift before the data; it pulls the Bayesian reading of small experiments towards it.",
+        "Most ideas change little: 0 give or take 10 % is honest for most. Without a spread every lift is as likely.",
+    ),
+    "rate_prior": Word(
+        "Prior of rates",
+        "As if so many successes and failures had been seen in each arm already; 1 and 1 says nothing.",
+        "For metrics that are a share of the users, in the Bayesian reading; CUPED and strata do not use it.",
+    ),
+    "bootstrap": Word(
+        "Bootstrap",
+        "A second interval from drawing the users again and again, beside the formula's: a cross-check.",
+        "0 for none, else 200 to 10,000. With the same seed the same data give the same interval.",
+    ),
+    "minimum_effect": Word(
+        "Smallest lift worth having",
+        "The lift below which you would not bother: sizes and duration are computed for it.",
+        "Halving it takes four times as many users.",
+    ),
+    "tuning": Word(
+        "Tuned for",
+        "How many users the always-valid interval is narrowest at; far from it, it is a little wider.",
+        "The number of users that you expect when you decide is a good choice. It does not change what is valid.",
+    ),
+    "power": Word(
+        "Sizes from the past",
+        "How many users and days it takes to find the lift four times in five, from what this placement's users did.",
+        "The past are the placement's last 28 days: each user counts from the first list in it. Duration is rounded up "
+        "to whole weeks, since weekdays differ.",
+    ),
+    "variety": Word(
+        "Variety",
+        "How much a list mixes: items like those above them are put further down, whatever strategy ranked them.",
+        "0 leaves the strategy's order, 1 looks at nothing but variety; 0.2 to 0.4 is a good start. Maximal marginal "
+        "relevance, Carbonell & Goldstein, SIGIR 1998.",
+    ),
+    "category_cap": Word(
+        "Of one category",
+        "At most so many items of one category in a list, where enough others are there.",
+        "A full list is worth more than the limit: without enough others, left-out items come back at its end.",
+    ),
+    "pinned": Word(
+        "Model",
+        "An arm follows the newest good model of its strategy, or stays with one version.",
+        "Pin it to compare two versions, or so that nothing changes while the experiment runs.",
+    ),
+    "explore": Word(
+        "New items",
+        "A share of the places in each list that goes to items few have met, so that they get known.",
+        "Drawn by chance, with the chances on record, in all arms alike; such items have the source explore.",
+    ),
+    "as_user": Word(
+        "Preview as a user",
+        "The lists that each arm would show to one person now, side by side, and which arm the person would get.",
+        "It asks the strategies as the shop does. Nothing is logged: no impression, no exposure.",
+    ),
     "placement": Word(
         "Placement", "A place in the shop that shows recommendations.", "Each has a default strategy and a fallback."
     ),

@@ -3,6 +3,8 @@
 
 import { checkStep, mark, ruleOf } from "./form_check.js";
 import { drafts } from "./form_draft.js";
+import { lookAs } from "./form_look.js";
+import { livePlan } from "./form_plan.js";
 import { addRow, fromTemplate, nextNumber, offerGroups, restoreRows, rowsOf, showTraffic } from "./form_rows.js";
 
 const form = document.getElementById("experiment-form");
@@ -13,6 +15,7 @@ function start() {
   const name = form.elements.name;
   const key = form.elements.key;
   const draft = drafts(form);
+  const plan = livePlan(form);
   const left = new Set(); // steps that were left at least once
   let keyIsOwn = key.readOnly || (key.value !== "" && key.value !== slug(name.value));
   form.noValidate = true; // this script says what is wrong, beside the field
@@ -105,6 +108,8 @@ function start() {
   }
 
   // ---- the draft in this browser
+  const ofStrategy = /^arms-\d+-(params-|model$)/; // fields that are there once the strategy is chosen
+  const openIfFilled = (part) => { part.open ||= [...part.querySelectorAll('[name$="-model"], [name$="-balance"], [name$="-category_cap"]')].some((one) => one.value); };
   function restore(typed) {
     arms.replaceChildren();
     for (const [field] of typed) {
@@ -123,12 +128,13 @@ function start() {
       }
     };
     form.querySelectorAll('[type="checkbox"]').forEach((box) => { box.checked = false; });
-    set((field) => !field.includes("-params-"));
+    set((field) => !ofStrategy.test(field));
     for (const box of boxes()) {
       showParams(box);
       box.querySelectorAll('[data-params] [type="checkbox"]').forEach((one) => { one.checked = false; });
     }
-    set((field) => field.includes("-params-"));
+    set((field) => ofStrategy.test(field));
+    form.querySelectorAll(".arm-box details").forEach(openIfFilled);
     keyIsOwn = key.value !== slug(name.value);
     draft.say("What you typed before is back.");
   }
@@ -140,6 +146,7 @@ function start() {
     if (event.target.classList.contains("is-invalid")) mark(event.target, event.target.checkValidity() ? "" : ruleOf(event.target));
     summarise();
     draft.keep();
+    plan.ask();
   });
   form.addEventListener("change", (event) => {
     const box = event.target.closest("[data-arm]");
@@ -149,6 +156,7 @@ function start() {
     oneRole(event.target.matches('[type="checkbox"]') ? event.target : null);
     summarise();
     recheck();
+    plan.ask();
   });
   form.addEventListener("click", (event) => {
     const button = event.target.closest("button[type=button]");
@@ -174,6 +182,9 @@ function start() {
         const [traffic, hours] = step.split("@");
         addRow(form, "ramp", { traffic, hours });
       }
+    } else if (button.matches("[data-use-days]")) {
+      form.elements.planned_days.value = button.dataset.useDays;
+      mark(form.elements.planned_days, "");
     } else if (button.matches("[data-discard]")) {
       draft.forget();
       location.reload();
@@ -182,6 +193,7 @@ function start() {
     summarise();
     recheck();
     draft.keep();
+    plan.ask();
   });
   // A step is checked when left. While a pointer is down nothing may move, else the click would miss its button.
   let pressed = false;
@@ -205,6 +217,7 @@ function start() {
     if (!pressed) checkLeft();
   });
   form.addEventListener("submit", (event) => {
+    if (event.submitter?.matches("[data-look]")) return; // form_look.js shows the lists
     const steps = [...form.querySelectorAll("[data-step]")];
     steps.forEach((step) => left.add(step.dataset.step));
     const wrong = steps.filter((step) => !check(step, true));
@@ -224,6 +237,8 @@ function start() {
   form.querySelectorAll("[data-row]").forEach(offerGroups);
   oneRole();
   summarise();
+  plan.ask();
+  lookAs(form.querySelector("[data-look]"), () => new FormData(form));
 }
 
 function slug(text) {

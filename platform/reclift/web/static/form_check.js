@@ -29,6 +29,8 @@ export function checkStep(step, show, extra) {
   let good = true;
   for (const input of step.querySelectorAll("input, select, textarea")) {
     if (!input.willValidate || input.type === "radio" || input.type === "checkbox") continue;
+    const only = input.closest("[data-when]"); // fields of a choice that is not made
+    if (only && getComputedStyle(only).display === "none") continue;
     const rule = input.checkValidity() ? "" : ruleOf(input);
     if (rule) good = false;
     if (show) mark(input, rule);

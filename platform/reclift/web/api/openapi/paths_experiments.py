@@ -184,6 +184,7 @@ REPORTS["/api/v1/power"] = {
             in_query("level", number("1 less the false positive rate.", minimum=0.5, maximum=0.999, default=0.95)),
             in_query("power", number("Probability of finding it.", minimum=0.1, maximum=0.999, default=0.8)),
             in_query("regime", choice("fixed: read once, at the end.", "fixed", "sequential")),
+            in_query("days", whole("A length for which `by_days` has an entry, too.", minimum=1, maximum=365)),
         ],
         refusals=[404, 422, 503],
     )

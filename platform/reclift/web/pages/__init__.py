@@ -28,21 +28,9 @@ from . import (
 )
 
 _PARTS = (
-    session,
-    home,
-    experiments,
-    report,
-    split,
-    plan,
-    traffic,
-    strategies,
-    offline,
-    placements,
-    library,
-    metrics,
-    operations,
-    settings,
-)
+    session, home, experiments, plan, report, split, traffic, strategies, offline, placements, library, metrics,
+    operations, settings,
+)  # fmt: skip
 
 
 def init_pages(app: Flask) -> None:

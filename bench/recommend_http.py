@@ -48,20 +48,28 @@ def impressions(folder: Path, settings: dict[str, str]) -> int:
 
 
 def measure(folder: Path, items: int, settings: dict[str, str], *, quick: bool) -> float:
-    """Stock a shop, measure, count; the experiment's ratio to the bare route."""
+    """Stock a shop, measure, count; the experiment's ratio to the bare route as it is served.
+
+    Beside it the same with every list asked for anew (`RECLIFT_ANSWERS_KEPT=0`): as if every user did something between
+    any two of their visits. Between the two lies a real shop.
+    """
     key = stock(folder, items, **settings)
     body = '{"user_id": "user-{}", "placement": "%s", "k": 10}'
     home = Call(f"experiment, {items:,} items", "POST", "/recommend", body % "home", key)
     seconds, rounds = (2, 2) if quick else (4, 4)
+    given = {name.upper(): value for name, value in settings.items()}
     _http.ANSWERED.clear()
-    with server(folder, threads=THREADS, **{name.upper(): value for name, value in settings.items()}) as port:
+    with server(folder, threads=THREADS, **given, ANSWERS_KEPT="0") as port:
         cold = throughput(port, replace(home, name="cold"), 1)
         print(f"{'  users not in memory, first second':40} {cold:8,.0f} requests/s", flush=True)
         throughput(port, home, 6)  # every user once, so that the rest is how it goes on
-        ratio = compare(port, [home], seconds=seconds, rounds=rounds)[home.name]
+        compare(port, [replace(home, name="  every list asked for anew")], seconds=seconds, rounds=rounds)
         for strategy in ("popularity", "item_cf"):
-            alone = Call(f"  {strategy} alone", "POST", "/recommend", body % f"only-{strategy}", key)
+            alone = Call(f"    {strategy} alone", "POST", "/recommend", body % f"only-{strategy}", key)
             compare(port, [alone], seconds=seconds, rounds=1)
+    with server(folder, threads=THREADS, **given) as port:
+        throughput(port, home, 6)
+        ratio = compare(port, [home], seconds=seconds, rounds=rounds)[home.name]
     answered = sum(count for path, count in _http.ANSWERED.items() if path == "/recommend")
     kept = impressions(folder, settings)
     print(f"  {answered:,} answers, {kept:,} impressions in the tables", flush=True)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from reclift import wiring
 from reclift.domain.events import Facts
 from reclift.flows import accounts, catalogue, experiments, models, placements, serving
+from reclift.flows.configuration import aliases_changed
 from reclift.flows.erase import erase
 from reclift.flows.errors import Conflict, FlowError, Invalid
 from reclift.flows.serving import Live
@@ -298,3 +299,19 @@ def test_an_active_model_of_no_use_is_not_loaded(shop: Runtime) -> None:
     assert sorted(live._loaded_models) == ["other-1", "toy-1"]
     with shop.database.read() as session:
         assert session.scalar(select(ModelRow.active).where(ModelRow.version == 2))
+
+
+def test_whoever_keeps_something_of_people_is_told_whose_ids_changed(shop: Runtime) -> None:
+    told: list[object] = []
+    shop.live._persons_changed = lambda units: told.append(units if units is None else set(units))
+    shop.live.refresh()
+    assert alias(shop, "u1", "device-1")
+    assert alias(shop, "u2", "device-2")
+    shop.live.refresh()
+    shop.live.refresh()
+    assert told == [{"u1", "device-1", "u2", "device-2"}]
+    with shop.database.write() as session:  # as after a merge or an erasure
+        aliases_changed(session)
+    assert alias(shop, "u1", "device-3")
+    shop.live.refresh()
+    assert told[1:] == [None]

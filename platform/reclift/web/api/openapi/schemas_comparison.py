@@ -89,6 +89,7 @@ SCHEMAS: dict[str, Json] = {
             "prior": text("What was believed before the data."),
             "model": text("Of the data."),
         },
+        required=["chance_to_win", "expected_loss"],
     ),
     "Comparison": open_object(
         "One arm against the control. null: cannot be computed, `reasons` says why.",

@@ -18,7 +18,16 @@ from sqlalchemy.orm import Session
 from reclift import wiring
 from reclift.cli.demo_server import DemoServer
 from reclift.domain.events import MICROS
-from reclift.flows import accounts, configuration, demo_movielens, demo_open_bandit, experiments, jobs, models
+from reclift.flows import (
+    accounts,
+    configuration,
+    demo_movielens,
+    demo_open_bandit,
+    experiments,
+    item_novelty,
+    jobs,
+    models,
+)
 from reclift.flows.clock import to_datetime
 from reclift.flows.logged import import_experiment, is_complete
 from reclift.flows.public_data import MOVIELENS, OPEN_BANDIT, fetch
@@ -188,6 +197,8 @@ class Demo:
             if time.monotonic() > deadline:
                 raise DemoError(f"strategies were not trained within {JOB_SECONDS} seconds; see {self.server.log}")
             time.sleep(0.3)
+        if task is not None:  # the worker's own turn may have come before the histories were in
+            item_novelty.count(runtime.database, runtime.settings.event_weights)
         self._await_plan()
 
     @property

@@ -28,7 +28,7 @@ def chosen(here: Runtime, **users: int) -> None:
         for user in range(count)
         for again in range(2)
     ]
-    rows.append(event("old", "long-gone", at - 365 * DAY, item_id="i9"))
+    rows.append(event("old", "long-gone", at - item_novelty.DAYS * DAY, item_id="i9"))
     rows.append(event("seen", "looker", at, item_id="i9", type="page_view"))
     here.direct.append(Facts(rows))
 
@@ -47,15 +47,25 @@ def test_items_are_the_more_novel_the_fewer_chose_them(shop: Runtime) -> None:
     assert (found["i0"], found["i1"], found["i2"], found["i9"]) == (0.0, 1.0, 2.0, 3.0)
 
 
-def test_it_is_counted_once_a_day(shop: Runtime) -> None:
-    chosen(shop, i0=1)
+@pytest.mark.parametrize(("small", "hours"), [(100, 1), (2, 24)])
+def test_it_is_counted_once_a_day_and_every_hour_in_a_small_shop(
+    shop: Runtime, monkeypatch: pytest.MonkeyPatch, small: int, hours: int
+) -> None:
+    monkeypatch.setattr(item_novelty, "SMALL", small)
+    chosen(shop, i0=2)
     assert scheduled(shop, item_novelty.TASK) == 10
-    assert scheduled(shop, item_novelty.TASK) == 0
-    with shop.database.write() as session:
-        session.execute(
-            update(JobRun).where(JobRun.task == item_novelty.TASK).values(finished_at=now() - timedelta(days=1))
-        )
-    assert scheduled(shop, item_novelty.TASK) == 10
+    for minutes, items in ((0, 0), (60 * hours - 1, 0), (60 * hours, 10)):
+        with shop.database.write() as session:
+            at = now() - timedelta(minutes=minutes)
+            session.execute(update(JobRun).where(JobRun.task == item_novelty.TASK).values(finished_at=at))
+        assert scheduled(shop, item_novelty.TASK) == items
+
+
+def test_while_nobody_chose_anything_novelty_is_unknown(shop: Runtime) -> None:
+    chosen(shop)  # a year ago, or only looked at
+    assert item_novelty.count(shop.database, {"click": 1.0}) == 0
+    shop.live.refresh()
+    assert shop.live.current.items.most_novel is None
 
 
 def test_without_items_or_events_there_is_nothing_to_count(here: Runtime) -> None:

@@ -15,7 +15,14 @@ from reclift.domain.events import Facts
 from reclift.storage.eventlog import EventLog, Poison, SinkUnavailable
 from reclift.storage.facts import Receipt
 from reclift.storage.sinks.encoding import decode, encode
-from reclift.storage.sinks.redis_stream import BYTES, STREAM, RedisStreamSink, durability_problem, waiting_in
+from reclift.storage.sinks.redis_stream import (
+    BYTES,
+    STREAM,
+    RedisStreamSink,
+    durability_problem,
+    quick_client,
+    waiting_in,
+)
 from reclift.storage.stream import Entry, StreamReader
 from tests.services import RedisServer
 from tests.unit.storage.rows import event, exposure, impression
@@ -182,7 +189,7 @@ def test_a_redis_that_does_not_tell_is_not_trusted_unless_the_operator_answers_f
 
 
 def test_a_redis_that_is_away_passes_on_and_is_not_asked_again_at_once(client: Redis) -> None:
-    nobody = Redis(port=1, socket_connect_timeout=0.2)
+    nobody = quick_client("redis://127.0.0.1:1")
     out = sink(nobody)
     with pytest.raises(SinkUnavailable, match="ConnectionError"):
         out.append(Facts([event()]))

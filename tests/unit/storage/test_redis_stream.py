@@ -24,7 +24,7 @@ from reclift.storage.sinks.redis_stream import (
     waiting_in,
 )
 from reclift.storage.stream import Entry, StreamReader
-from tests.services import RedisServer
+from tests.services import RedisServer, wait_until
 from tests.unit.storage.rows import event, exposure, impression
 
 
@@ -173,6 +173,13 @@ def test_a_redis_that_forgets_is_not_used(client: Redis, settings: dict[str, str
     finally:
         for name, value in before.items():
             client.config_set(name, value)
+        wait_until(lambda: _keeps_its_log(client))
+
+
+def _keeps_its_log(client: Redis) -> bool:
+    """When it is switched on in a running Redis, the log is only kept once it has been written as a whole."""
+    found = client.info("persistence")
+    return not found["aof_rewrite_in_progress"] and not found["aof_rewrite_scheduled"]
 
 
 def test_a_redis_that_does_not_tell_is_not_trusted_unless_the_operator_answers_for_it(

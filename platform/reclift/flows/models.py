@@ -17,9 +17,10 @@ from reclift.flows.configuration import bump, record, take_turns
 from reclift.flows.errors import Conflict, NotFound
 from reclift.flows.heartbeat import LEASE_SECONDS, Heartbeat
 from reclift.flows.placements import chain
+from reclift.storage.artifacts import ArtifactError, Artifacts
 from reclift.storage.database import Database, rows_changed
 from reclift.storage.tables import EventRow, ExperimentRow, ItemRow, ModelRow, Placement
-from reclift.strategy import Registry, parse_parameters
+from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
 
 log = structlog.get_logger(__name__)
 
@@ -251,3 +252,16 @@ def prune(session: Session, keep: int) -> list[str]:
             if row.artifact:
                 artifacts.append(row.artifact)
     return artifacts
+
+
+def restore(registry: Registry, artifacts: Artifacts, row: ModelRow) -> Strategy | None:
+    """The trained strategy; None, with the reason in the log, where it cannot be brought back."""
+    try:
+        kind = registry.get(row.strategy)
+        return kind.restore(artifacts.load(row.artifact or ""), parse_parameters(row.strategy, kind, row.params))
+    except (StrategyError, ArtifactError) as error:
+        log.error("model_unusable", model=label(row), reason=str(error))
+    except Exception:
+        # A strategy is foreign code: a model that cannot be restored must not stop the others, or take a page away.
+        log.exception("model_unusable", model=label(row))
+    return None

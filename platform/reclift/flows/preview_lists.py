@@ -21,11 +21,11 @@ from reclift.flows.preview import Preview
 from reclift.flows.recommend import Recommender, Wish
 from reclift.flows.serving import Served, Serving
 from reclift.flows.serving_catalogue import load_items
-from reclift.storage.artifacts import ArtifactError, Artifacts
+from reclift.storage.artifacts import Artifacts
 from reclift.storage.histories import Histories
 from reclift.storage.sticky import Sticky
 from reclift.storage.tables import ItemRow, ModelRow
-from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
+from reclift.strategy import Registry, Strategy, StrategyError
 
 log = structlog.get_logger(__name__)
 
@@ -80,15 +80,8 @@ class PreviewModels:
         with self._lock:
             model = self._kept.get(name)
             if model is None:
-                try:
-                    kind = self._registry.get(row.strategy)
-                    model = kind.restore(self._artifacts.load(name), parse_parameters(row.strategy, kind, row.params))
-                except (StrategyError, ArtifactError) as error:
-                    log.error("model_unusable", model=models.label(row), reason=str(error))
-                    return None
-                except Exception:
-                    # A strategy is foreign code: it must not take the page away.
-                    log.exception("model_unusable", model=models.label(row))
+                model = models.restore(self._registry, self._artifacts, row)
+                if model is None:
                     return None
             self._kept[name] = model
             self._kept.move_to_end(name)

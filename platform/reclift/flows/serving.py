@@ -21,10 +21,10 @@ from reclift.flows.errors import FlowError
 from reclift.flows.placements import chain
 from reclift.flows.serving_catalogue import Items, load_items
 from reclift.flows.snapshot import Key, Served, ServedPlacement, Serving
-from reclift.storage.artifacts import ArtifactError, Artifacts
+from reclift.storage.artifacts import Artifacts
 from reclift.storage.database import Database
 from reclift.storage.tables import Alias, ApiKey, Configuration, ExperimentRow, ModelRow, Placement
-from reclift.strategy import Registry, Strategy, StrategyError, parse_parameters
+from reclift.strategy import Registry, Strategy
 
 __all__ = ["Key", "Live", "Served", "ServedPlacement", "Serving"]
 
@@ -237,15 +237,8 @@ class Live:
         name = row.artifact or ""
         model = self._loaded_models.get(name)
         if model is None:
-            try:
-                kind = self._registry.get(row.strategy)
-                model = kind.restore(self._artifacts.load(name), parse_parameters(row.strategy, kind, row.params))
-            except (StrategyError, ArtifactError) as error:
-                log.error("model_unusable", model=models.label(row), reason=str(error))
-                return None
-            except Exception:
-                # A strategy is foreign code: a model that cannot be restored must not stop the others.
-                log.exception("model_unusable", model=models.label(row))
+            model = models.restore(self._registry, self._artifacts, row)
+            if model is None:
                 return None
         kept[name] = model
         return Served(row.strategy, models.label(row), model)

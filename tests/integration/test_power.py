@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reclift.domain.events import Facts
-from reclift.flows import experiments, power, report
+from reclift.flows import experiments, power, power_past, report
 from reclift.flows.errors import NotFound
 from reclift.stats import power as sizes
 from reclift.storage.database import Database
@@ -105,7 +105,7 @@ def test_longer_finds_less_and_more_arms_or_looking_early_needs_more(database: D
 def test_a_large_past_is_sampled_and_arrivals_are_not(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     write_past(database)
     whole = ask(database, "ctr")
-    monkeypatch.setattr(power, "MOST_UNITS", 250)
+    monkeypatch.setattr(power_past, "MOST_UNITS", 250)
     part = ask(database, "ctr")
     assert (part["history"]["units"], part["history"]["units_read"]) == (500, 250)
     assert part["history"]["mean"] == pytest.approx(whole["history"]["mean"], rel=0.25)

@@ -112,7 +112,7 @@ def test_strata_and_segments_always_answer(pairs):
         stratified = compare(control, treatment, kind=kind, strata=pairs)
         json.dumps(stratified.to_dict(), allow_nan=False)
         assert (stratified.p_value is None) == ("p_value" in stratified.reasons)
-    reading = by_segment({str(i): pair for i, pair in enumerate(pairs)}, kind="mean")
+    reading = by_segment({str(i): compare(*pair, kind="mean") for i, pair in enumerate(pairs)})
     json.dumps(reading.to_dict(), allow_nan=False)
     assert (reading.interaction_p is None) == ("interaction_p" in reading.reasons)
 

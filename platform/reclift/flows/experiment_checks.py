@@ -51,11 +51,7 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
         problems += _pin_problems(session, arm, f"{place}.model")
     metrics = fields.get("metrics") or {}
     if isinstance(metrics, Mapping):
-        kinds = {
-            key: definition.get("kind")
-            for key, definition in session.execute(select(MetricRow.key, MetricRow.definition))
-        }
-        known_metrics = set(kinds)
+        known_metrics = set(session.scalars(select(MetricRow.key)))
         named = [("metrics.primary", metrics.get("primary"))]
         for role in ("secondary", "guardrails"):
             named += [(f"metrics.{role}", key) for key in metrics.get(role) or ()]
@@ -64,11 +60,6 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
             for field, key in named
             if key is not None and key not in known_metrics
         ]
-        if kinds.get(metrics.get("primary") or "") == "quantile":
-            rule = (
-                "cannot be a quantile (segments, power and the lift by days rest on sums); secondary or guardrail can"
-            )
-            problems.append(Problem("metrics.primary", metrics["primary"], rule))
     return problems
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
-from reclift.flows import alerts, power, report_lists, report_novelty, report_parts, report_trust, rollup
+from reclift.flows import alerts, power_during, report_lists, report_novelty, report_parts, report_trust, rollup
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import version
 from reclift.flows.errors import Conflict, NotFound
@@ -57,7 +57,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "trust": [*trust, *report_novelty.check(novelty)],
         "alerts": [alert.to_dict() for alert in told],
         "novelty": novelty,
-        "power": power.during(session, row, primary, plan, planned_days(row)),
+        "power": power_during.during(session, row, primary, plan, planned_days(row)),
         "multi_arm_units": sum(count.several for count in counts.values()),
         "arms": [
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -14,7 +15,7 @@ from reclift.stats.bootstrap import GROUPS, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.group_sequential import Look, latest_look, looks, repeated_interval
 from reclift.stats.quantile import Sample, compare_samples
-from reclift.stats.result import CannotCompute, Comparison
+from reclift.stats.result import CannotCompute, Code, Comparison, Reason
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates_units import strata_sums, unit_values
 from reclift.storage.tables import ExperimentRow
@@ -66,10 +67,10 @@ def compare_arms(
 
 
 def compare_quantile(row: ExperimentRow, metric: Metric, found: Mapping[str, Sample]) -> list[Comparison]:
-    """Each arm's quantile against the control's; CUPED and strata have no part in it."""
+    """Each arm's quantile against the control's; CUPED and strata have no part in it, which is told where chosen."""
     chosen = Analysis.from_dict(row.data.get("analysis"))
     control = control_of(row)
-    return [
+    compared = [
         compare_samples(
             found[control],
             found[arm.key],
@@ -84,6 +85,10 @@ def compare_quantile(row: ExperimentRow, metric: Metric, found: Mapping[str, Sam
         for arm in row.arms
         if not arm.control
     ]
+    if not chosen.cuped and chosen.stratify is None:
+        return compared
+    reason = Reason(Code.NO_COVARIATE, "Of a quantile, neither CUPED nor strata take variance out.")
+    return [replace(c, reasons={**c.reasons, "variance_reduction": reason}) for c in compared]
 
 
 def _pairs(strata: Sequence[Mapping[str, Sums]], control: str, arm: str) -> list[tuple[Sums, Sums]]:

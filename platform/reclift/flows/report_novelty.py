@@ -25,9 +25,10 @@ def novelty(session: Session, row: ExperimentRow, read: Read | None, until: int 
     """The primary metric's lift on each day since the unit's exposure (0: the day of it), and each arm's trend.
 
     Only whole days count, and on each day only units that have been in for so long: so no day compares other units in
-    one arm than in the other. None: no primary metric, or nothing to read yet.
+    one arm than in the other. None: no primary metric, nothing to read yet, or a quantile, which no day's share of the
+    values tells.
     """
-    if read is None or until is None:
+    if read is None or until is None or read.metric.is_quantile:
         return None
     arms = [arm.key for arm in sorted(row.arms, key=lambda arm: not arm.control)]
     last = until // DAY_MICROS - 1

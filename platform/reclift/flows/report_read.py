@@ -71,7 +71,10 @@ def read_metrics(
     segment: Segment | None = None,
     only: Role | None = None,
 ) -> list[Read]:
-    """Sums and comparisons of every metric; p-values are adjusted within their role (`stats.families`)."""
+    """Sums and comparisons of every metric; p-values are adjusted within their role (`stats.families`).
+
+    Within a `segment` they are not: `stats.segments` corrects for the segments that are looked at.
+    """
     known = metric_flow.all_metrics(session)
     reads = []
     units = sum(count.units for count in counts.values())
@@ -81,7 +84,7 @@ def read_metrics(
         cap = cap_value(session, row.key, row.phase, metric, units)
         sums = arm_sums(session, row.key, row.phase, metric, counts, cap=cap, segment=segment)
         if metric.is_quantile:
-            found = samples(session, row.key, row.phase, metric.key, [arm.key for arm in row.arms])
+            found = samples(session, row.key, row.phase, metric.key, [arm.key for arm in row.arms], segment)
             levels = {arm: quantile_summary(sample, metric.quantile) for arm, sample in found.items()}
             values = {arm: sample.values.size for arm, sample in found.items()}
             reads.append(Read(metric, role, None, sums, compare_quantile(row, metric, found), {}, levels, values))
@@ -89,7 +92,7 @@ def read_metrics(
         comparisons = compare_arms(session, row, metric, sums, cap=cap, within=segment is not None)
         resampled = bootstraps(session, row, metric, sums, cap) if segment is None else {}
         reads.append(Read(metric, role, cap, sums, comparisons, resampled))
-    return _adjusted(reads, Analysis.from_dict(row.data.get("analysis")))
+    return reads if segment is not None else _adjusted(reads, Analysis.from_dict(row.data.get("analysis")))
 
 
 def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> dict[str, Any]:

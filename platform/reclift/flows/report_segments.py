@@ -7,11 +7,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from reclift.domain.analysis import Analysis
 from reclift.flows.errors import Invalid
-from reclift.flows.report_compare import prior
 from reclift.flows.report_read import Read, metric_view, read_metrics
-from reclift.stats.bayes import BetaPrior
 from reclift.stats.segments import SegmentReading, by_segment
 from reclift.stats.words import p_words
 from reclift.storage.aggregates import ArmCount, Segment, arm_counts, segment_count, segment_values
@@ -45,7 +42,11 @@ def read_segments(session: Session, row: ExperimentRow, attribute: str, most: in
         counts = {arm.key: ArmCount(0, 0, 0) for arm in row.arms}
         counts |= {a: c for a, c in arm_counts(session, row.key, row.phase, part).items() if a in counts}
         reads += [(value, units, read) for read in read_metrics(session, row, counts, segment=part, only="primary")]
-    tests = {arm.key: _by_arm(row, arm.key, reads) for arm in row.arms if not arm.control and reads}
+    tests = {
+        arm.key: by_segment({value: c for value, _, read in reads for c in read.comparisons if c.arm == arm.key})
+        for arm in row.arms
+        if not arm.control and reads
+    }
     values = []
     for value, units, read in reads:
         corrected = replace(read, comparisons=[tests[c.arm].segments[value] for c in read.comparisons])
@@ -54,24 +55,6 @@ def read_segments(session: Session, row: ExperimentRow, attribute: str, most: in
         )
     others = segment_count(session, row.key, row.phase, attribute) - len(reads) if reads else 0
     return Segments(values, _test(attribute, len(reads), others, tests))
-
-
-def _by_arm(row: ExperimentRow, arm: str, reads: list[tuple[str, int, Read]]) -> SegmentReading:
-    chosen = Analysis.from_dict(row.data.get("analysis"))
-    control = next(one.key for one in row.arms if one.control)
-    metric = reads[0][2].metric
-    return by_segment(
-        {value: (read.sums[control], read.sums[arm]) for value, _, read in reads},
-        kind=metric.statistic,
-        level=chosen.level,
-        arm=arm,
-        control_arm=control,
-        cuped=chosen.cuped,
-        sequential_tuning=chosen.tuning,
-        prior=prior(chosen),
-        rate_prior=BetaPrior(chosen.rate_prior_alpha, chosen.rate_prior_beta),
-        higher_is_better=metric.direction == "increase",
-    )
 
 
 def _test(attribute: str, looked: int, others: int, tests: dict[str, SegmentReading]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How many units, how small a lift, how long: for means, proportions and ratios, with CUPED's gain."""
+"""How many units, how small a lift, how long: for means, proportions, ratios and quantiles, with CUPED's gain."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from reclift.stats.result import CannotCompute, Code, check_probability
 from reclift.stats.sequential import DEFAULT_TUNING, rho_squared
 from reclift.stats.sums import Sums
 
+_MOST_LIFT = 1000.0
 PowerRegime = Literal["fixed", "sequential"]
 
 
@@ -24,12 +25,16 @@ class Baseline:
     """What the metric does today, per unit: from this placement's own history.
 
     Attributes:
-        mean: the mean, proportion or ratio.
-        variance: per unit (a ratio's is the delta method's), after CUPED where it is used.
+        mean: the mean, proportion, ratio or quantile.
+        variance: per unit (a ratio's is the delta method's), after CUPED where it is used; the squared standard error
+            of the level is this by the number of units.
+        scales: whether a lift moves the arm's spread along with its level, as of a quantile (twice the latency is
+            twice as spread), so that the arm's variance is (1 + lift)**2 times this. Means are taken to keep theirs.
     """
 
     mean: float
     variance: float
+    scales: bool = False
 
     @staticmethod
     def proportion(rate: float) -> Baseline:
@@ -52,6 +57,30 @@ def baseline(history: Sums, kind: Kind, *, cuped: bool = False) -> Baseline:
     if moments.pre_variance <= 0:
         raise CannotCompute(Code.NO_COVARIATE, "No unit's value before the experiment differs from another's.")
     return Baseline(level.value, max(0.0, moments.variance - moments.covariance**2 / moments.pre_variance))
+
+
+def quantile_baseline(level: float, std_error: float, units: float) -> Baseline:
+    """A baseline of a quantile, from its estimate in units seen so far.
+
+    A quantile's error shrinks with the root of the units, as a mean's does; what a unit adds, q (1 - q) / f**2 with f
+    the density at the quantile (more where a unit's values go together), is in its standard error already.
+    Source: Serfling 1980, "Approximation Theorems of Mathematical Statistics", section 2.3.3.
+
+    Args:
+        level: the quantile.
+        std_error: of `level`, with the unit as what was randomised (`stats.quantile`).
+        units: that were seen, those without any value among them: they come in an experiment, too.
+
+    Raises:
+        CannotCompute: a quantile that is not positive, or values around it that are all alike.
+    """
+    require_base(level)
+    if not std_error > 0:
+        raise CannotCompute(
+            Code.ZERO_VARIANCE,
+            "The values around the quantile are all alike, so its spread between samples is unknown.",
+        )
+    return Baseline(level, std_error * std_error * units, scales=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +117,9 @@ class Design:
         """Alpha of one comparison."""
         return self.alpha / self.comparisons
 
-    @property
-    def spread(self) -> float:
-        """Variance of the difference times units, for a variance of 1 in both arms."""
-        return 1.0 / self.control_share + 1.0 / (1.0 - self.control_share)
+    def spread(self, arm: float = 1.0) -> float:
+        """Variance of the difference times units, for a variance of 1 in the control and `arm` in the other."""
+        return 1.0 / self.control_share + arm / (1.0 - self.control_share)
 
     def critical(self, units: float) -> float:
         """How many standard errors count as significant at `units` units in both arms."""
@@ -112,7 +140,8 @@ def achieved_power(base: Baseline, lift: float, units: float, design: Design | N
     _check(base, lift)
     if not units > 0:
         return 0.0
-    d = abs(lift) * base.mean / sqrt(base.variance * design.spread / units)
+    spread = design.spread((1.0 + lift) ** 2 if base.scales else 1.0)
+    d = abs(lift) * base.mean / sqrt(base.variance * spread / units)
     c = design.critical(units)
     return float(special.ndtr(d - c) + special.ndtr(-d - c))
 
@@ -137,15 +166,22 @@ def required_units(base: Baseline, lift: float, design: Design | None = None) ->
 def detectable_lift(base: Baseline, units: float, design: Design | None = None) -> float:
     """Smallest true relative lift, either way, that `units` units in both arms find with the design's power.
 
+    Of a quantile it is the one upwards, which is the larger.
+
     Raises:
         ValueError: no units, or a baseline that is not positive.
+        CannotCompute: of a quantile: so few units that the noise of an arm grows as fast as any lift.
     """
     design = design or Design()
     if not units > 0:
         raise ValueError(f"units is {units!r}; it must be positive")
     _check(base, 1.0)
-    error = sqrt(base.variance * design.spread / units) / base.mean
+    error = sqrt(base.variance * design.spread() / units) / base.mean
     low, high = 0.0, (design.critical(units) + 10.0) * error
+    if base.scales and achieved_power(base, high, units, design) < design.power:
+        high = _MOST_LIFT
+        if achieved_power(base, high, units, design) < design.power:
+            raise CannotCompute(Code.TOO_FEW_UNITS, f"{units:,.0f} units find no lift of this quantile, however large.")
     for _ in range(100):
         middle = 0.5 * (low + high)
         found = middle > 0 and achieved_power(base, middle, units, design) >= design.power

@@ -9,13 +9,8 @@ from typing import Any
 
 from scipy import special
 
-from reclift.stats.bayes import BetaPrior, NormalPrior
-from reclift.stats.comparison import compare
-from reclift.stats.estimators import Kind
 from reclift.stats.multiple import adjust
 from reclift.stats.result import NO_REASONS, Code, Comparison, Reason
-from reclift.stats.sequential import DEFAULT_TUNING
-from reclift.stats.sums import Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +40,17 @@ class SegmentReading:
         }
 
 
-def by_segment(
-    segments: Mapping[str, tuple[Sums, Sums]],
-    *,
-    kind: Kind,
-    level: float = 0.95,
-    arm: str = "treatment",
-    control_arm: str = "control",
-    cuped: bool = False,
-    sequential_tuning: int = DEFAULT_TUNING,
-    prior: NormalPrior | None = None,
-    rate_prior: BetaPrior | None = None,
-    higher_is_better: bool = True,
-) -> SegmentReading:
-    """Compares (control, treatment) within each segment and tests the interaction by Cochran's Q.
+def by_segment(read: Mapping[str, Comparison]) -> SegmentReading:
+    """Corrects an arm's comparisons within each segment for their number, and tests the interaction by Cochran's Q.
 
     Q = sum of w (L - mean L)**2 with w = 1 / variance and the mean weighted by w: chi-square with segments - 1 degrees
     of freedom when the effect is the same everywhere. Read a segment's own lift only when this test says that segments
     differ. Segments must not share units, and must be known before exposure.
     Source: Cochran 1954, "The Combination of Estimates from Different Experiments", Biometrics 10.
 
-    Raises:
-        ValueError: as `compare`.
+    Args:
+        read: segment -> the arm against the control within it, of whatever kind of metric.
     """
-    read = {
-        name: compare(
-            control,
-            treatment,
-            kind=kind,
-            level=level,
-            arm=arm,
-            control_arm=control_arm,
-            cuped=cuped,
-            sequential_tuning=sequential_tuning,
-            prior=prior,
-            rate_prior=rate_prior,
-            higher_is_better=higher_is_better,
-        )
-        for name, (control, treatment) in segments.items()
-    }
     adjusted = adjust(list(read.values()), "benjamini_hochberg")
     comparisons = dict(zip(read, adjusted, strict=True))
     known = [c for c in adjusted if c.p_value is not None and c.std_error]

@@ -34,7 +34,8 @@ def here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
     return ExperimentUnit.experiment == experiment, ExperimentUnit.phase == phase
 
 
-def _segment(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
+def within(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
+    """Units of this segment; None: all."""
     if segment is None:
         return ()
     return (ExperimentUnit.attributes[segment.attribute].as_string() == segment.value,)
@@ -50,7 +51,7 @@ def arm_counts(session: Session, experiment: str, phase: int, segment: Segment |
             func.sum(case((alone, ExperimentUnit.impressions), else_=0)),
             func.sum(case((alone, 0), else_=1)),
         )
-        .where(*here(experiment, phase), *_segment(segment))
+        .where(*here(experiment, phase), *within(segment))
         .group_by(ExperimentUnit.arm)
     )
     return {arm: ArmCount(int(units), int(impressions), int(several)) for arm, units, impressions, several in rows}
@@ -145,7 +146,7 @@ def arm_sums(
         .group_by(UnitTotal.arm)
     )
     if segment is not None:
-        query = query.join(ExperimentUnit, with_unit()).where(*_segment(segment))
+        query = query.join(ExperimentUnit, with_unit()).where(*within(segment))
     found = {row[0]: dict(zip(products, map(float, row[1:]), strict=True)) for row in session.execute(query)}
     return {arm: Sums(n=count.units, **({"x": 0.0, "xx": 0.0} | found.get(arm, {}))) for arm, count in units.items()}
 

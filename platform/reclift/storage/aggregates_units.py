@@ -12,7 +12,7 @@ from reclift.domain.metric import Metric
 from reclift.stats.bootstrap import UnitValues
 from reclift.stats.quantile import Sample
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import here, of_metric, products_of, with_unit
+from reclift.storage.aggregates import Segment, here, of_metric, products_of, with_unit, within
 from reclift.storage.tables import ExperimentUnit, UnitTotal
 
 
@@ -42,15 +42,20 @@ def strata_sums(
     return list(strata.values())
 
 
-def samples(session: Session, experiment: str, phase: int, metric: str, arms: Sequence[str]) -> dict[str, Sample]:
+def samples(
+    session: Session, experiment: str, phase: int, metric: str, arms: Sequence[str], segment: Segment | None = None
+) -> dict[str, Sample]:
     """Arm -> the single values of a quantile metric and whose each is; units are numbered within the arm."""
     found = {}
     for arm in arms:
-        rows = session.scalars(
+        query = (
             select(UnitTotal.sample)
             .where(*of_metric(experiment, phase, metric), UnitTotal.arm == arm, UnitTotal.sample.is_not(None))
             .order_by(UnitTotal.unit_id)
-        ).all()
+        )
+        if segment is not None:
+            query = query.join(ExperimentUnit, with_unit()).where(*within(segment))
+        rows = session.scalars(query).all()
         lengths = [len(row or ()) for row in rows]
         values = np.array([value for row in rows for value in row or ()], dtype=np.float64)
         found[arm] = Sample(values, np.repeat(np.arange(len(rows), dtype=np.int64), lengths))

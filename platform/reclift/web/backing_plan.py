@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from reclift.domain.experiment import Arm, Experiment, LayerSlot, Status
 from reclift.domain.validation import parse_experiment
-from reclift.flows import experiments, groups, power
+from reclift.flows import experiments, groups, power, power_past
 from reclift.flows.errors import Invalid as FlowInvalid
 from reclift.flows.experiment_checks import reference_problems
 from reclift.flows.preview import DAYS, Preview
@@ -33,7 +33,7 @@ class PlanPages(Backed):
         """`runtime` lives as long as the process."""
         super().__init__(runtime)
         self._models = PreviewModels(runtime.registry, runtime.artifacts)
-        self._pasts: dict[tuple[str, str], tuple[float, power.Past]] = {}
+        self._pasts: dict[tuple[str, str], tuple[float, power_past.Past]] = {}
 
     def power(self, question: Mapping[str, Any]) -> JSON:
         """Units and days, from the placement's past."""
@@ -42,7 +42,7 @@ class PlanPages(Backed):
         kept = self._pasts.get(subject)
         if kept is None or time.monotonic() - kept[0] > _PAST_SECONDS:
             with self._read() as session:
-                kept = (time.monotonic(), power.past(session, *subject))
+                kept = (time.monotonic(), power_past.past(session, *subject))
             while len(self._pasts) >= _MOST_PASTS:
                 self._pasts.pop(next(iter(self._pasts)), None)  # another thread may have been faster
             self._pasts[subject] = kept

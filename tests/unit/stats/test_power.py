@@ -15,8 +15,10 @@ from reclift.stats.power import (
     baseline,
     detectable_lift,
     duration_days,
+    quantile_baseline,
     required_units,
 )
+from reclift.stats.quantile import quantile
 from reclift.stats.result import CannotCompute, Code
 from reclift.stats.sums import Sums
 
@@ -104,3 +106,44 @@ def test_what_is_never_reached_is_a_reason():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_quantiles_baseline_is_the_textbooks_with_the_true_density():
+    """Of an exponential: q (1 - q) / f**2 is q / (1 - q), whatever q; units without any value count as units."""
+    rng = np.random.default_rng(3)
+    for q in (0.5, 0.9):
+        levels, variances = [], []
+        for _ in range(30):
+            values = rng.exponential(1.0, 20_000)
+            found = quantile(values, q, units=np.arange(values.size))
+            base = quantile_baseline(found.value, found.estimate.std_error, values.size)
+            levels.append(base.mean)
+            variances.append(base.variance)
+        assert np.mean(levels) == pytest.approx(-np.log(1 - q), rel=0.01)
+        assert np.mean(variances) == pytest.approx(q / (1 - q), rel=0.1)
+        more = quantile_baseline(found.value, found.estimate.std_error, 2 * values.size)
+        assert more.variance == pytest.approx(2 * base.variance)
+
+
+def test_a_quantiles_spread_goes_with_its_level():
+    """The arm's standard error is (1 + lift) times the control's: the textbook's formula with both variances."""
+    base = quantile_baseline(100.0, 10.0, 400)  # a variance of 40,000 per unit
+    per_arm = (1.959964 + 0.841621) ** 2 * 40_000 * (1 + 1.2**2) / 20**2
+    assert required_units(base, 0.2) == pytest.approx(2 * per_arm, rel=0.01)
+    down = (1.959964 + 0.841621) ** 2 * 40_000 * (1 + 0.8**2) / 20**2
+    assert required_units(base, -0.2) == pytest.approx(2 * down, rel=0.01)
+    assert detectable_lift(base, 2 * per_arm) == pytest.approx(0.2, rel=0.01)
+    wild = quantile_baseline(1.0, 2.0, 100)  # noise of twice the level in 100 units
+    assert achieved_power(wild, detectable_lift(wild, 8_000), 8_000) == pytest.approx(0.8, abs=0.01)
+    with pytest.raises(CannotCompute, match="20 units find no lift of this quantile"):
+        detectable_lift(wild, 20)
+
+
+@pytest.mark.parametrize(
+    ("level", "std_error", "code"),
+    [(0.0, 1.0, Code.ZERO_DENOMINATOR), (-2.0, 1.0, Code.NEGATIVE_DENOMINATOR), (7.0, 0.0, Code.ZERO_VARIANCE)],
+)
+def test_a_quantile_without_a_baseline_says_why(level, std_error, code):
+    with pytest.raises(CannotCompute) as impossible:
+        quantile_baseline(level, std_error, 100)
+    assert impossible.value.reason.code is code

@@ -170,8 +170,7 @@ def test_sizes_are_those_of_the_api(runtime: Runtime, shop: Caller, manage: Call
     manage.refused("GET", "/api/v1/power?placement=home&metric=ctr&days=0", status=422)
     with pytest.raises(NotFound):
         pages.power({**question, "placement": "nowhere"})
-    with pytest.raises(Invalid, match="is a quantile"):
-        pages.power({**question, "metric": "latency_p95"})
+    assert pages.power({**question, "metric": "latency_p95"})["history"]["mean"] > 0
 
 
 def test_the_form_creates_what_the_api_shows(runtime: Runtime, shop: Caller, manage: Caller):

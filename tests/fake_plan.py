@@ -29,15 +29,20 @@ class FakePlanning:
         answer: JSON = {
             **question, "power": 0.8, "units": None, "units_per_arm": None, "units_by_arm": None,
             "days": None, "planned_days": None,
-            "by_days": [], "reasons": {}, "history": {"from": "2026-10-01T00:00:00Z", "until": "2026-10-28T12:00:00Z",
-                                                      "units": 28 * A_DAY, "units_read": 20_000, "mean": 0.0312,
-                                                      "std_dev": 0.1},
+            "by_days": [], "reasons": {}, "units_without": None,
+            "audience": {"share": 0.25, "known": 8_000, "reasons": {}} if question.get("audience") else None,
+            "cuped": {"used": bool(question.get("cuped")), "gain": 0.36, "units": 9_000, "source": "history",
+                      "experiment": None, "days": question.get("cuped_days"), "reasons": {}},
+            "history": {"from": "2026-10-01T00:00:00Z", "until": "2026-10-28T12:00:00Z", "units": 28 * A_DAY,
+                        "units_read": 20_000, "mean": 0.0312, "std_dev": 0.1},
         }  # fmt: skip
         if question["placement"] == "cart":
             answer["history"] |= {"from": None, "until": None, "units": 0, "mean": None}
             nothing = {"code": "no_units", "text": "No list was shown here yet, so there is no past to plan from."}
             return answer | {"reasons": {"units": nothing, "days": nothing}}
         per_arm = ceil(157 / question["effect"] ** 2 * (1.6 if question["regime"] == "sequential" else 1))
+        if question.get("cuped"):
+            answer["units_without"], per_arm = per_arm * question["arms"], ceil(per_arm * 0.64)
         units = per_arm * question["arms"]
         days = ceil(units / (A_DAY * question["traffic"]))
         found = [

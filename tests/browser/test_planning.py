@@ -38,6 +38,12 @@ def test_sizes_follow_what_is_typed(look, site):
     page.click("[data-use-days]")
     expect(page.locator("#f-planned_days")).to_have_value("56")
     expect(page.locator(".before")).to_contain_text("56 days are enough to find a lift")
+    page.check("#f-analysis-cuped")
+    page.fill("#f-analysis-cuped_days", "14")
+    expect(page.locator("#plan")).to_contain_text("CUPED takes 36 % of the variance, measured in this placement's past")
+    expect(page.locator("#plan")).to_contain_text("without it 50,240 users")
+    asked = [call[1] for call in site[1].calls if call[0] == "power"][-1]
+    assert (asked["cuped"], asked["cuped_days"], asked["corrected"]) == (True, 14, True)
     page.select_option("#f-metrics-primary", "conversion")
     expect(says).to_contain_text("in Conversion")
     page.select_option("#f-placement", "cart")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from reclift.domain.events import Facts
-from reclift.flows import experiments, power, power_past, report
+from reclift.flows import catalogue, experiments, metrics, power, power_past, report
 from reclift.flows.errors import NotFound
+from reclift.flows.power_audience import Who
 from reclift.stats import power as sizes
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
@@ -20,7 +23,7 @@ from tests.integration import report_world as world
 from tests.integration.report_rows import differ, write_units
 from tests.integration.report_world import DAY, HOUR, T0
 from tests.platform_fixtures import Caller
-from tests.unit.storage.rows import event, impression
+from tests.unit.storage.rows import event, exposure, impression
 
 
 @pytest.fixture
@@ -217,3 +220,135 @@ def test_a_length_of_ones_own_is_answered_beside_the_weeks(database: Database) -
 def test_weights_that_cannot_be(weights: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="there must be 2, each above 0"):
         power.Question(weights=weights)
+
+
+def write_regulars(database: Database, users: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """20 days of regulars who come daily and buy for as much as they are rich; half of them are known to be Chinese.
+
+    Returns what each bought in the first ten days and in the last ten.
+    """
+    random = np.random.default_rng(4)
+    together = Facts()
+    bought = np.zeros((2, users))
+    for number in range(users):
+        wealth = random.gamma(2.0, 10.0)
+        for day in range(20):
+            at = T0 + day * DAY + number
+            together.impressions.append(impression(f"u{number}-{day}", f"u{number}", at))
+            value = float(wealth * random.gamma(2.0, 0.5))
+            together.events.append(event(f"u{number}-{day}-p", f"u{number}", at + 5, type="purchase", value=value))
+            bought[int(day >= 10), number] += value
+        if number < users // 2:
+            country = "CN" if number % 4 else "US"
+            together.exposures.append(
+                exposure(f"u{number}", "control", T0, experiment="sim", attributes={"country": country})
+            )
+    with database.connection() as connection:
+        write_facts(connection, together)
+    with database.write() as session:
+        metrics.create(session, SPENT, "test")
+    return bought[0], bought[1]
+
+
+SPENT = {"key": "spent", "kind": "sum", "numerator": {"event": "purchase", "value": "value"}, "window_hours": 240}
+
+
+def test_cupeds_gain_is_measured_in_the_pasts_two_halves(database: Database) -> None:
+    before, after = write_regulars(database)
+    plain = ask(database, "spent", effect=0.1)
+    squared = np.corrcoef(before, after)[0, 1] ** 2
+    assert plain["cuped"]["gain"] == pytest.approx(squared, abs=0.01)
+    assert (plain["cuped"]["source"], plain["cuped"]["units"], plain["cuped"]["used"]) == ("history", 400, False)
+    assert plain["units_without"] is None
+    used = ask(database, "spent", effect=0.1, cuped=True)
+    assert used["cuped"]["used"] is True
+    assert used["units_without"] == plain["units"]
+    assert used["units"] == pytest.approx(plain["units"] * (1 - squared), rel=0.05)
+    assert used["by_days"][0]["effect"] < plain["by_days"][0]["effect"]
+    with database.read() as session:
+        short = power.plan(session, "home", "spent", power.Question(), past_days=1)
+    assert 0 < short["cuped"]["gain"] < plain["cuped"]["gain"]
+    assert short["cuped"]["days"] == 1
+
+
+def test_without_a_past_the_gain_is_that_of_an_experiment_that_ran_here(database: Database) -> None:
+    write_past(database)  # each user comes for some hours only
+    with database.connection() as connection:  # but for those who bought before
+        connection.execute(text("DELETE FROM events WHERE event_id LIKE '%-q'"))
+    alone = ask(database, "revenue_per_user", cuped=True)
+    assert alone["cuped"] == {
+        "gain": None, "units": alone["cuped"]["units"], "source": None, "experiment": None, "days": None, "used": False,
+        "reasons": alone["cuped"]["reasons"],
+    }  # fmt: skip
+    assert alone["cuped"]["reasons"]["gain"]["text"]
+    assert alone["units_without"] is None
+    random = np.random.default_rng(2)
+    u = random.normal(size=2_000)
+    x = 10.0 + 2.0 * (0.8 * u + 0.6 * random.normal(size=2_000))
+    write_units(database, ["control", "new"] * 1_000, metrics={"revenue_per_user": {"x": x, "u": 10 + u}})
+    told = ask(database, "revenue_per_user", cuped=True)
+    assert (told["cuped"]["source"], told["cuped"]["experiment"]) == ("experiment", "sim")
+    assert told["cuped"]["units"] >= 1_000
+    assert told["cuped"]["gain"] == pytest.approx(np.corrcoef(x[::2], u[::2])[0, 1] ** 2, abs=0.02)
+    assert told["units"] < told["units_without"] == alone["units"]
+    with database.read() as session:  # that experiment looked back as long as the metric's window
+        other = power.plan(session, "home", "revenue_per_user", power.Question(cuped=True), past_days=30)
+    assert other["cuped"]["gain"] is None
+
+
+def test_an_audience_is_counted_where_attributes_are_known(database: Database) -> None:
+    write_regulars(database)
+    everybody = ask(database, "spent")
+    assert everybody["audience"] is None
+
+    def asked(audience: dict[str, Any], exclude: dict[str, Any] | None = None) -> dict[str, Any]:
+        with database.read() as session:
+            return power.plan(session, "home", "spent", power.Question(), who=Who(audience, exclude or {}))
+
+    chinese = asked({"country": "CN"})
+    assert chinese["audience"] == {"share": 0.75, "known": 200, "reasons": {}}
+    assert chinese["history"]["units"] == everybody["history"]["units"] == 400
+    raw = np.array([buys for unit, buys in spent_in_ten_days(database) if unit < 200 and unit % 4])
+    assert len(raw) == 150
+    assert chinese["history"]["mean"] == pytest.approx(raw.mean())
+    assert chinese["history"]["std_dev"] == pytest.approx(raw.std(ddof=1))
+    by_days = [one["units"] for one in chinese["by_days"]]
+    assert by_days == [round(0.75 * one["units"]) for one in everybody["by_days"]]
+    assert asked({}, {"country": "CN"})["audience"]["share"] == 0.25
+    none = asked({"country": "DE"})
+    assert none["units"] is None
+    assert none["reasons"]["units"]["text"] == (
+        "The audience lets in none of the 200 users whose attributes are known here."
+    )
+
+
+def spent_in_ten_days(database: Database) -> list[tuple[int, float]]:
+    query = "SELECT unit_id, SUM(value) FROM events WHERE at < :until GROUP BY unit_id"
+    with database.engine.connect() as connection:
+        rows = connection.execute(text(query), {"until": T0 + 10 * DAY}).all()
+    return [(int(unit[1:]), float(value)) for unit, value in rows]
+
+
+def test_an_audience_of_users_that_nobody_knows_is_said_and_not_counted(database: Database) -> None:
+    write_past(database)
+    with database.read() as session:
+        found = power.plan(session, "home", "ctr", power.Question(), who=Who({"country": "CN"}, {}))
+    assert found["audience"]["share"] is None
+    assert "sizes are of all users" in found["audience"]["reasons"]["share"]["text"]
+    assert found["units"] == ask(database, "ctr")["units"]
+    with database.write() as session:
+        for number in range(100):
+            catalogue.put_profile(session, f"u{number}", {"country": "CN" if number % 2 else "US"})
+        profiles = power.plan(session, "home", "ctr", power.Question(), who=Who({"country": "CN"}, {}))
+        named = power.plan(session, "home", "ctr", power.Question(), who=Who({"id": {"$in": ["u1", "u2"]}}, {}))
+    assert profiles["audience"] == {"share": 0.5, "known": 100, "reasons": {}}
+    assert named["audience"]["share"] == pytest.approx(2 / 500)
+
+
+def test_what_of_an_audience_is_wrong_is_refused(read: Caller) -> None:
+    for query, field in (
+        ("audience=[1]", "audience"), ("audience={", "audience"), ('exclude={"a": {"$zz": 1}}', "exclude"),
+        ("cuped=yes", "cuped"), ("cuped_days=91", "cuped_days"), ("corrected=1", "corrected"),
+    ):  # fmt: skip
+        told = read.refused("GET", f"/api/v1/power?placement=home&metric=ctr&{quote(query, safe='=')}", status=422)
+        assert field in str(told["errors"])

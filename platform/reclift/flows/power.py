@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
+from reclift.flows.power_audience import EVERYBODY, Who
 from reclift.flows.power_past import Past, found_in, past, units_after
 from reclift.stats import power as sizes
 from reclift.stats.result import CannotCompute, Reason
@@ -25,6 +26,7 @@ class Question:
         effect: relative lift to find, 0.05 = 5 %.
         traffic: share of the placement's units that come in.
         tuning: units at which the always-valid interval is tightest (sequential only).
+        cuped: whether the experiment will take out what units did before, with the gain that the past tells.
         corrected: whether the arms' comparisons are corrected for being several.
         days: a length for which to say what is found, beside whole weeks.
     """
@@ -37,6 +39,7 @@ class Question:
     regime: Literal["fixed", "sequential"] = "fixed"
     tuning: int = DEFAULT_TUNING
     corrected: bool = True
+    cuped: bool = False
     weights: tuple[float, ...] = ()
     days: int | None = None
 
@@ -65,13 +68,20 @@ class Question:
         )  # fmt: skip
 
 
-def plan(session: Session, placement: str, metric: str, question: Question) -> dict[str, Any]:
+def plan(
+    session: Session,
+    placement: str,
+    metric: str,
+    question: Question,
+    *,
+    who: Who = EVERYBODY,
+    past_days: int | None = None,
+) -> dict[str, Any]:
     """Units, days and what can be found in how many days; `reasons` where the past does not tell.
 
-    Each unit counts from its first list in the past, as it would in an experiment; its facts are measured by the
-    metric's own rules.
+    `who` is let in; `past_days`: how long CUPED looks back, None: as long as the metric's window. See `past`.
     """
-    return answer(past(session, placement, metric), placement, metric, question)
+    return answer(past(session, placement, metric, who, past_days), placement, metric, question)
 
 
 def answer(known: Past, placement: str, metric: str, question: Question) -> dict[str, Any]:
@@ -80,14 +90,19 @@ def answer(known: Past, placement: str, metric: str, question: Question) -> dict
         "placement": placement, "metric": metric, "arms": question.arms, "effect": question.effect,
         "traffic": question.traffic, "level": question.level, "power": question.power, "regime": question.regime,
         "history": known.history, "units": None, "units_per_arm": None, "units_by_arm": None, "days": None,
-        "planned_days": None, "by_days": [], "reasons": {},
+        "planned_days": None, "by_days": [], "units_without": None, "reasons": {},
+        "audience": None if known.admitted is None else known.admitted.to_dict(),
+        "cuped": {**known.gain.to_dict(known.past_days), "used": False},
     }  # fmt: skip
     base = known.base
     if isinstance(base, Reason):
         return told | {"reasons": {"units": base.to_dict(), "days": base.to_dict()}}
-    # The design is of two arms; rounded, since a share of what is shared out must not end a hair above.
-    total = sizes.required_units(base, question.effect, question.design) / question.pair
-    by_arm = [ceil(round(total * share, 6)) for share in question.shares]
+    gain = known.gain.share
+    if question.cuped and not isinstance(gain, Reason):
+        told["cuped"]["used"] = True
+        told["units_without"] = sum(_by_arm(base, question))
+        base = replace(base, variance=base.variance * (1.0 - gain))
+    by_arm = _by_arm(base, question)
     told |= {"units": sum(by_arm), "units_per_arm": min(by_arm), "units_by_arm": by_arm}
     lengths = sorted({*WEEKS, question.days} if question.days else WEEKS)
     found = [
@@ -103,6 +118,13 @@ def answer(known: Past, placement: str, metric: str, question: Question) -> dict
         return told
     # Whole weeks, since weekdays differ.
     return told | {"days": days, "planned_days": ceil(days / 7) * 7}
+
+
+def _by_arm(base: sizes.Baseline, question: Question) -> list[int]:
+    """Units needed, the control's first."""
+    # The design is of two arms; rounded, since a share of what is shared out must not end a hair above.
+    total = sizes.required_units(base, question.effect, question.design) / question.pair
+    return [ceil(round(total * share, 6)) for share in question.shares]
 
 
 def _in_days(days: int, units: float, base: sizes.Baseline, question: Question) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from reclift.domain.totals import UnitFacts
-from reclift.storage.tables import EventRow, ImpressionRow
+from reclift.storage.tables import EventRow, ExposureRow, ImpressionRow, Profile
 
 _CHUNK = 500
 
@@ -40,6 +40,22 @@ def first_lists(session: Session, placement: str, since: int, until: int) -> lis
         .order_by(ImpressionRow.unit_id)
     )
     return [(unit, int(at)) for unit, at in rows]
+
+
+def attributes_of(session: Session, units: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Unit -> its attributes, of those of whom any are known: of its newest exposure, else of its profile."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for begin in range(0, len(units), _CHUNK):
+        part = units[begin : begin + _CHUNK]
+        profiles = session.execute(select(Profile.unit_id, Profile.attributes).where(Profile.unit_id.in_(part)))
+        found |= {unit: attributes for unit, attributes in profiles if attributes}
+        met = session.execute(
+            select(ExposureRow.unit_id, ExposureRow.attributes)
+            .where(ExposureRow.unit_id.in_(part))
+            .order_by(ExposureRow.at, ExposureRow.experiment, ExposureRow.arm)
+        )
+        found |= {unit: attributes for unit, attributes in met if attributes}
+    return found
 
 
 def facts_of(session: Session, starts: Sequence[tuple[str, int]], until: int, label: str) -> Iterator[UnitFacts]:

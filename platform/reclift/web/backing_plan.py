@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 from sqlalchemy import select
 
 from reclift.domain.experiment import Arm, Experiment, LayerSlot, Status
@@ -14,6 +15,7 @@ from reclift.domain.validation import parse_experiment
 from reclift.flows import experiments, groups, power, power_past
 from reclift.flows.errors import Invalid as FlowInvalid
 from reclift.flows.experiment_checks import reference_problems
+from reclift.flows.power_audience import Who
 from reclift.flows.preview import DAYS, Preview
 from reclift.flows.preview_lists import Eyes, PreviewModels, Viewer, look
 from reclift.storage.tables import ExperimentRow
@@ -24,6 +26,7 @@ from reclift.wiring import Runtime
 _PAST_SECONDS = 60.0
 """How long a placement's past is good for: while one types, only the question changes."""
 _MOST_PASTS = 32
+_OF_THE_PAST = frozenset({"placement", "metric", "audience", "exclude", "cuped_days"})
 
 
 class PlanPages(Backed):
@@ -33,19 +36,22 @@ class PlanPages(Backed):
         """`runtime` lives as long as the process."""
         super().__init__(runtime)
         self._models = PreviewModels(runtime.registry, runtime.artifacts)
-        self._pasts: dict[tuple[str, str], tuple[float, power_past.Past]] = {}
+        self._pasts: dict[bytes, tuple[float, power_past.Past]] = {}
 
     def power(self, question: Mapping[str, Any]) -> JSON:
         """Units and days, from the placement's past."""
-        asked = {name: value for name, value in question.items() if name not in {"placement", "metric"}}
+        asked = {name: value for name, value in question.items() if name not in _OF_THE_PAST}
         subject = (str(question["placement"]), str(question["metric"]))
-        kept = self._pasts.get(subject)
+        who = Who(question.get("audience") or {}, question.get("exclude") or {})
+        days = question.get("cuped_days")
+        place = orjson.dumps([*subject, who.audience, who.exclude, days])
+        kept = self._pasts.get(place)
         if kept is None or time.monotonic() - kept[0] > _PAST_SECONDS:
             with self._read() as session:
-                kept = (time.monotonic(), power_past.past(session, *subject))
+                kept = (time.monotonic(), power_past.past(session, *subject, who, days))
             while len(self._pasts) >= _MOST_PASTS:
                 self._pasts.pop(next(iter(self._pasts)), None)  # another thread may have been faster
-            self._pasts[subject] = kept
+            self._pasts[place] = kept
         asked["weights"] = tuple(asked.get("weights") or ())
         return power.answer(kept[1], *subject, power.Question(**asked))
 

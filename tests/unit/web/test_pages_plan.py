@@ -60,7 +60,8 @@ def test_sizes_follow_the_form(manager, platform):
     question = platform.calls[-1][1]
     assert question == {"placement": "home", "metric": "ctr", "arms": 2, "effect": 0.05, "traffic": 0.5,
                         "level": 0.95, "regime": "sequential", "days": 14,
-                        "weights": [0.5, 0.5], "tuning": 5000, "corrected": True}  # fmt: skip
+                        "weights": [0.5, 0.5], "tuning": 5000, "corrected": True, "audience": {},
+                        "exclude": {}, "cuped": False, "cuped_days": None}  # fmt: skip
     assert "200,960 users" in page
     assert "find a lift of +5.0 %" in page
     assert "data-use-days=" in page
@@ -71,6 +72,13 @@ def test_sizes_follow_the_form(manager, platform):
     assert platform.calls[-1][1]["traffic"] == 0.8  # where the ramp ends
     assert platform.calls[-1][1]["regime"] == "fixed"
     assert "at the end of the ramp" in page
+    of_china = {"audience_json": '{"country": "CN"}', "analysis-regime": "fixed", "analysis-cuped": "on",
+                "analysis-correction_primary": "none"}  # fmt: skip
+    page = text_of(manager.send("/app/experiments/new/plan", {**FORM, **of_china}))
+    question = platform.calls[-1][1]
+    assert (question["audience"], question["cuped"], question["corrected"]) == ({"country": "CN"}, True, False)
+    assert "lets in 25 % of the 8,000 users here whose attributes are known" in page
+    assert "CUPED takes 36 % of the variance" in page
     manager.send("/app/experiments/new/plan", {**FORM, "planned_days": "", "arms-0-weight": "20", "arms-1-weight": "80",
                                                "control": "1"})  # fmt: skip
     asked = platform.calls[-1][1]

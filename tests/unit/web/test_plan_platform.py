@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import func, select
@@ -170,7 +172,14 @@ def test_sizes_are_those_of_the_api(runtime: Runtime, shop: Caller, manage: Call
     manage.refused("GET", "/api/v1/power?placement=home&metric=ctr&days=0", status=422)
     with pytest.raises(NotFound):
         pages.power({**question, "placement": "nowhere"})
-    assert pages.power({**question, "metric": "latency_p95"})["history"]["mean"] > 0
+    thin = pages.power({**question, "metric": "latency_p95"})  # its 80 lists are too few for one in twenty
+    assert thin["reasons"]["units"]["code"] == "too_few_units"
+    asked = {**question, "audience": {"country": "CN"}, "cuped": True, "cuped_days": 3}
+    known = pages.power(asked)
+    query += f"&audience={quote(json.dumps(asked['audience']))}&cuped=true&cuped_days=3"
+    assert known == manage.ok("GET", f"/api/v1/power?{query}")
+    assert (known["cuped"]["days"], answer["cuped"]["days"], answer["audience"]) == (3, None, None)
+    assert known["audience"] is not None
 
 
 def test_the_form_creates_what_the_api_shows(runtime: Runtime, shop: Caller, manage: Caller):

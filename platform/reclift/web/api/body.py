@@ -218,6 +218,16 @@ def query_number(name: str, default: float, low: float, high: float) -> float:
     return value
 
 
+def query_flag(name: str, *, default: bool) -> bool:
+    """`true` or `false` in the query string."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if text not in {"true", "false"}:
+        raise bad_field(name, text, "must be true or false")
+    return text == "true"
+
+
 def query_text(name: str) -> str | None:
     """A text of the query string."""
     text = request.args.get(name)

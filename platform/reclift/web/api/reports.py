@@ -6,8 +6,12 @@ from typing import Literal, get_args
 
 from flask import Blueprint, Response
 
-from reclift.flows import experiments, jobs, power, report, report_parts
-from reclift.web.api.body import answer, query_number, query_text, query_whole
+from reclift.domain.analysis import MOST_CUPED_DAYS
+from reclift.domain.condition_check import check_condition
+from reclift.flows import experiments, groups, jobs, power, report, report_parts
+from reclift.flows.errors import Invalid
+from reclift.flows.power_audience import Who
+from reclift.web.api.body import answer, mapping_of_query, query_flag, query_number, query_text, query_whole
 from reclift.web.auth import actor, runtime, scoped
 from reclift.web.problems import bad_field
 
@@ -54,10 +58,21 @@ def get_power() -> Response:
         level=query_number("level", 0.95, 0.5, 0.999),
         power=query_number("power", 0.8, 0.1, 0.999),
         regime=regime,
+        corrected=query_flag("corrected", default=True),
+        cuped=query_flag("cuped", default=False),
         days=query_whole("days", 0, 1, 365) or None,
     )
+    audience, exclude = (
+        mapping_of_query(text, name) if (text := query_text(name)) else {} for name in ("audience", "exclude")
+    )
     with runtime().database.read() as session:
-        return answer(power.plan(session, placement, metric, question))
+        known = groups.all_groups(session)
+        problems = [*check_condition(audience, "audience", known), *check_condition(exclude, "exclude", known)]
+        if problems:
+            raise Invalid(problems)
+        past_days = query_whole("cuped_days", 0, 1, MOST_CUPED_DAYS) or None
+        told = power.plan(session, placement, metric, question, who=Who(audience, exclude), past_days=past_days)
+        return answer(told)
 
 
 @reports.post("/refresh")

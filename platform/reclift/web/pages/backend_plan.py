@@ -16,7 +16,8 @@ class Planning(Protocol):
 
         `question` has `placement`, `metric`, `arms`, `effect`, `traffic`, `level`, `regime` ("fixed" or "sequential"),
         `days` (or `None`), for which `by_days` then has an entry, and may have `tuning`, `corrected` (whether arms are
-        corrected for being several) and `weights`, the control's first. `NotFound` for what is not there.
+        corrected for being several), `weights` (the control's first), `audience` and `exclude` (conditions of who is
+        let in), `cuped` and `cuped_days` (as an analysis chooses them). `NotFound` for what is not there.
         """
         ...
 

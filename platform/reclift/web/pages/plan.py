@@ -64,6 +64,8 @@ def _power(payload: JSON) -> tuple[JSON | None, str | None]:
         "weights": weights, "effect": analysis["minimum_effect"] or WORTHWHILE_LIFT, "traffic": traffic,
         "level": analysis["level"], "regime": "sequential" if always_valid else "fixed", "tuning": analysis["tuning"],
         "days": payload["planned_days"], "corrected": analysis["correction_primary"] != "none",
+        "audience": payload["audience"] or {}, "exclude": payload["exclude"] or {},
+        "cuped": analysis["cuped"], "cuped_days": analysis["cuped_days"],
     }  # fmt: skip
     try:
         answer = backend().power(question)

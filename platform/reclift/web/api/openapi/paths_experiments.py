@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reclift.web.api.openapi.parts import Json, choice, in_path, in_query, key, number, operation, text, whole
+from reclift.web.api.openapi.parts import Json, choice, flag, in_path, in_query, key, number, operation, text, whole
 
 _EXPERIMENT = in_path("key", key("The experiment's key."))
 _GROUP = in_path("key", key("The group's key."))
@@ -184,6 +184,11 @@ REPORTS["/api/v1/power"] = {
             in_query("level", number("1 less the false positive rate.", minimum=0.5, maximum=0.999, default=0.95)),
             in_query("power", number("Probability of finding it.", minimum=0.1, maximum=0.999, default=0.8)),
             in_query("regime", choice("fixed: read once, at the end.", "fixed", "sequential")),
+            in_query("corrected", flag("Whether arms are corrected for being several.", default=True)),
+            in_query("audience", text("A condition as JSON, as an experiment's: only those it lets in are counted.")),
+            in_query("exclude", text("Likewise: who fulfils it stays out.")),
+            in_query("cuped", flag("Whether CUPED will take out what the past tells.", default=False)),
+            in_query("cuped_days", whole("How long it looks back; else the metric's window.", minimum=1, maximum=90)),
             in_query("days", whole("A length for which `by_days` has an entry, too.", minimum=1, maximum=365)),
         ],
         refusals=[404, 422, 503],

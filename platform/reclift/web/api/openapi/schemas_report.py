@@ -257,6 +257,29 @@ SCHEMAS: dict[str, Json] = {
             "units_by_arm": maybe(many(whole("Units.", minimum=2), "The same by arm, the control first.")),
             "days": maybe(whole("Until they are in.", minimum=1)),
             "planned_days": maybe(whole("The same in whole weeks.", minimum=7)),
+            "units_without": maybe(whole("Needed without CUPED; null: it is not used.", minimum=4)),
+            "audience": maybe(
+                open_object(
+                    "What the past tells of the audience; null: everybody is let in.",
+                    {
+                        "share": maybe(number("Of users whose attributes are known, those let in.", **PROBABILITY)),
+                        "known": whole("Users whose attributes are known.", minimum=0),
+                        "reasons": REASONS,
+                    },
+                )
+            ),
+            "cuped": open_object(
+                "What CUPED takes, or would take, of the variance.",
+                {
+                    "used": flag("Whether sizes count on it."),
+                    "gain": maybe(number("The share; null: the past does not tell.", **PROBABILITY)),
+                    "units": whole("Users that it was measured in.", minimum=0),
+                    "source": maybe(text("`history` of the placement, or an `experiment` that ran there.")),
+                    "experiment": maybe(text("Which.")),
+                    "days": maybe(whole("How long it looks back; null: the metric's window.")),
+                    "reasons": REASONS,
+                },
+            ),
             "by_days": many(anything("`days`, `units`, `effect`: the smallest lift that is found."), "By duration."),
             "reasons": REASONS,
         },
@@ -282,6 +305,17 @@ SCHEMAS: dict[str, Json] = {
             "units_by_arm": [47007, 47007],
             "days": 41,
             "planned_days": 42,
+            "units_without": None,
+            "audience": None,
+            "cuped": {
+                "used": False,
+                "gain": 0.21,
+                "units": 11800,
+                "source": "history",
+                "experiment": None,
+                "days": None,
+                "reasons": {},
+            },
             "by_days": [{"days": 7, "units": 15800, "effect": 0.122}],
             "reasons": {},
         },

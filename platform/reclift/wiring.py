@@ -34,6 +34,7 @@ from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
 from reclift.storage.news import Follower, news_of
+from reclift.storage.repeats import Repeats
 from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.redis_stream import RedisStreamSink, quick_client
@@ -111,6 +112,7 @@ class Runtime:
     stream: RedisStreamSink | None
     histories: Histories
     answered: Answered
+    repeats: Repeats
     shown: ShownLately
     sticky: Sticky
     previews: Previews
@@ -205,11 +207,13 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
     answered = Answered(settings.answers_kept)
+    repeats = Repeats(database)
 
     def persons_changed(units: Collection[str] | None) -> None:
         histories.persons_changed(units)
         if units is None:
             answered.forget_all()
+            repeats.forget_all()
 
     shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
@@ -238,10 +242,11 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         stream=stream,
         histories=histories,
         answered=answered,
+        repeats=repeats,
         shown=shown,
         sticky=sticky,
         previews=Previews(settings.signing_key()),
-        recommender=Recommender(histories, sticky, event_log, guard, shown, answered),
+        recommender=Recommender(histories, sticky, event_log, guard, shown, repeats, answered),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
         follower=Follower(

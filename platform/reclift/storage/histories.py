@@ -1,4 +1,4 @@
-"""What users did lately and what the shop told of them: from memory, filled from the database, kept fresh by the news."""
+"""What users did lately and what the shop told of them: from memory, filled from the database, kept fresh by news."""
 
 from __future__ import annotations
 

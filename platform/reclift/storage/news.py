@@ -35,7 +35,7 @@ _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
 def announce(connection: Connection, units: Collection[str]) -> None:
-    """Tell, when this transaction is committed, that there is something new of these units. On SQLite the rows say it."""
+    """Tell, when this transaction is committed, that something of these units is new. On SQLite the rows say it."""
     if not units or connection.dialect.name != "postgresql":
         return
     for payload in _payloads(sorted(units)):

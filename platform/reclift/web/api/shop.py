@@ -14,7 +14,7 @@ from reclift.flows import catalogue
 from reclift.flows.clock import now_micros
 from reclift.flows.preview import Preview
 from reclift.flows.preview import decision as preview_decision
-from reclift.flows.recommend import Wish
+from reclift.flows.wish import Wish
 from reclift.web.api.assignments import Written
 from reclift.web.api.body import (
     answer,
@@ -289,6 +289,7 @@ def erase_user(user_id: str) -> Response:
     def forget(one: str) -> None:
         here.histories.forget(one)
         here.answered.forget(one)
+        here.repeats.forget(one)
         here.shown.forget(one)
         here.sticky.forget(one)
 

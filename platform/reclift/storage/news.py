@@ -31,6 +31,7 @@ _MOST_BYTES = 7_000
 """PostgreSQL takes payloads below 8,000 bytes."""
 _ANYBODY = "*"
 _ANSWER_SECONDS = 2.0
+_BEFORE_ALL = (0, None, None)
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -74,33 +75,41 @@ class News(Protocol):
 class _End:
     """The end of a table, as far as it was read."""
 
-    def __init__(self, table: str, mark: str) -> None:
-        """`mark`: SQL for a text that tells a row from any other that has had, or will have, its number."""
+    def __init__(self, table: str, mark: str, *, moves: bool = False) -> None:
+        """`mark`: SQL for a text that tells a row from any other that has had, or will have, its number.
+
+        `moves`: a row that changes goes to the end.
+        """
         columns = f"SELECT rowid, {mark}, unit_id FROM {table}"  # noqa: S608 (our own names)
         self._behind = f"{columns} WHERE rowid >= ? ORDER BY rowid LIMIT ?"
         self._newest = f"{columns} ORDER BY rowid DESC LIMIT 1"
-        self._last: tuple[int, str | None] | None = None
+        self._moves = moves
+        self._last: tuple[Any, ...] | None = None
 
     def read(self, connection: Connection) -> set[str] | None:
         """Units of the rows behind the last one; None: nobody knows.
 
-        The row that was the last one is read again: if it is another or gone, numbers may have been used anew.
+        The row that was the last one is read again: if it is another, or gone for good, numbers may be used anew.
         """
         if self._last is not None:
-            number, mark = self._last
-            rows = connection.exec_driver_sql(self._behind, (number, _MOST_UNITS + 2)).all()
-            if mark is not None:
-                known = bool(rows) and (rows[0][0], rows[0][1]) == self._last
-                rows = rows[1:] if known else []
-            else:
-                known = True
-            if known and len(rows) <= _MOST_UNITS:
-                if rows:
-                    self._last = rows[-1][0], rows[-1][1]
-                return {row[2] for row in rows}
+            found = connection.exec_driver_sql(self._behind, (self._last[0], _MOST_UNITS + 2)).all()
+            rows = [tuple(row) for row in found]
+            if self._is_known(rows):
+                rows = rows[1:] if rows[:1] == [self._last] else rows
+                if len(rows) <= _MOST_UNITS:
+                    self._last = rows[-1] if rows else self._last
+                    return {unit for _, _, unit in rows}
         row = connection.exec_driver_sql(self._newest).first()
-        self._last = (row[0], row[1]) if row is not None else (0, None)
+        self._last = tuple(row) if row is not None else _BEFORE_ALL
         return None
+
+    def _is_known(self, rows: list[tuple[Any, ...]]) -> bool:
+        """Whether the last row is where it was, or known to have moved behind: then the rows are all that is new."""
+        if self._last in (_BEFORE_ALL, *rows[:1]):
+            return True
+        assert self._last is not None  # noqa: S101 (for the type checker)
+        number, _, unit = self._last
+        return self._moves and any(row[2] == unit for row in rows) and rows[0][0] != number
 
 
 class SqliteNews:
@@ -109,7 +118,7 @@ class SqliteNews:
     def __init__(self, database: Database) -> None:
         """Nothing connects before the first reading."""
         self._database = database
-        self._ends = (_End("events", "event_id"), _End("profiles", "unit_id || ' ' || updated_at"))
+        self._ends = (_End("events", "event_id"), _End("profiles", "updated_at", moves=True))
 
     def read(self) -> set[str] | None:
         """Each table's end, at one moment."""

@@ -9,15 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.dialects import postgresql
 
+from reclift.domain.events import MICROS
 from reclift.storage.news import announce
 from reclift.storage.persons import write_beside_others
 from reclift.storage.tables import Alias, Profile
 
-# SQLite: a row that changes gets the number behind the last one, as a new one does, so that its change is news.
+# SQLite: a profile that is new or changes gets a number behind all others, so that the change is news. By the clock, so
+# that the number of one that was erased does not come again.
 _SQLITE = text(
-    "INSERT INTO profiles (unit_id, attributes, updated_at) VALUES (:unit_id, :attributes, :updated_at) "
-    "ON CONFLICT (unit_id) DO UPDATE SET attributes = excluded.attributes, updated_at = excluded.updated_at, "
-    "rowid = (SELECT max(rowid) + 1 FROM profiles)"
+    "INSERT INTO profiles (rowid, unit_id, attributes, updated_at) "
+    "VALUES (max(:number, coalesce((SELECT max(rowid) + 1 FROM profiles), 1)), :unit_id, :attributes, :updated_at) "
+    "ON CONFLICT (unit_id) DO UPDATE SET "
+    "rowid = excluded.rowid, attributes = excluded.attributes, updated_at = excluded.updated_at"
 ).bindparams(
     bindparam("attributes", type_=Profile.attributes.type), bindparam("updated_at", type_=Profile.updated_at.type)
 )
@@ -36,6 +39,9 @@ def put(connection: Connection, unit: str, attributes: Mapping[str, Any], at: da
     write_beside_others(connection)
     person: str = connection.scalar(select(Alias.unit_id).where(Alias.alias == unit)) or unit
     row = {"unit_id": person, "attributes": dict(attributes), "updated_at": at}
-    connection.execute(_SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL, row)
+    if connection.dialect.name == "sqlite":
+        connection.execute(_SQLITE, {**row, "number": round(at.timestamp() * MICROS)})
+    else:
+        connection.execute(_POSTGRESQL, row)
     announce(connection, {person})
     return person

@@ -34,7 +34,7 @@ from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
 from reclift.storage.news import Follower, news_of
-from reclift.storage.repeats import Repeats
+from reclift.storage.repeats import Marks, NoMarks, RedisMarks, Repeats
 from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.redis_stream import RedisStreamSink, quick_client
@@ -207,7 +207,6 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         database, settings.event_weights, length=settings.history_length, ttl=settings.plan_poll_seconds
     )
     answered = Answered(settings.answers_kept)
-    repeats = Repeats(database)
 
     def persons_changed(units: Collection[str] | None) -> None:
         histories.persons_changed(units)
@@ -217,8 +216,11 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
 
     shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
+    marks: Marks = NoMarks()
     if settings.redis_url:
-        shared = RedisShared(quick_client(settings.redis_url, text=True))
+        client = quick_client(settings.redis_url, text=True)
+        shared, marks = RedisShared(client), RedisMarks(client)
+    repeats = Repeats(database, marks)
     sticky = Sticky(database, shared, ttl=settings.plan_poll_seconds)
     guard = Guard(threads=settings.threads, timeout_seconds=settings.strategy_timeout_ms / 1_000)
     return Runtime(

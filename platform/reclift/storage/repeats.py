@@ -2,8 +2,8 @@
 
 A retry most often comes to the process that answered, which finds the answer in memory. Elsewhere the impression tells:
 it has the same id, so that a sink that writes into the tables finds it there already, and then, and only then, it is
-read. A first call costs no reading. Where facts wait in a stream (or on disk) before they reach the tables, a sink
-cannot tell, and a call with a request id that memory does not know looks for its impression.
+read. A first call costs no reading. A stream cannot tell; so where there is Redis, a mark there tells for some minutes
+whether anybody has answered before.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 import structlog
+from redis import Redis, RedisError
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,6 +37,46 @@ _QUERY = select(
 ).where(ImpressionRow.recommendation_id == bindparam("id"))
 
 
+MARKED_SECONDS = 600
+"""Retries come within seconds; a mark is some hundred bytes of Redis' memory."""
+
+
+class Marks(Protocol):
+    """Says of an id whether it was seen before."""
+
+    def seen(self, recommendation_id: str) -> bool | None:
+        """Whether anybody has asked this of the id; from now on somebody has. None: nobody knows."""
+        ...
+
+
+class NoMarks:
+    """Where nothing is shared nobody knows."""
+
+    def seen(self, recommendation_id: str) -> bool | None:  # noqa: ARG002 (the seam's signature)
+        """Not known."""
+        return None
+
+
+class RedisMarks:
+    """A key in Redis for each id, for ten minutes. It holds nothing but the id, which is a hash."""
+
+    def __init__(self, client: Redis) -> None:
+        """`client`: its timeouts are short."""
+        self._client = client
+        self._rest_until = 0.0
+
+    def seen(self, recommendation_id: str) -> bool | None:
+        """None while Redis is away, or full; that is logged once a second at most."""
+        if time.monotonic() < self._rest_until:
+            return None
+        try:
+            return not self._client.set(f"reclift:asked:{recommendation_id}", "", nx=True, ex=MARKED_SECONDS)
+        except RedisError as error:
+            self._rest_until = time.monotonic() + 1.0
+            log.warning("repeats_redis_away", reason=str(error))
+            return None
+
+
 class _Given(NamedTuple):
     """`answer`: as JSON, which is small and nobody changes it."""
 
@@ -46,9 +87,10 @@ class _Given(NamedTuple):
 class Repeats:
     """A bounded memory of answers by recommendation id, with the impressions behind it. Safe in many threads."""
 
-    def __init__(self, database: Database, *, capacity: int = CAPACITY) -> None:
-        """`capacity`: answers in memory; the oldest go first."""
+    def __init__(self, database: Database, marks: Marks, *, capacity: int = CAPACITY) -> None:
+        """`marks` are asked where a sink does not know; `capacity`: answers in memory; the oldest go first."""
         self._database = database
+        self._marks = marks
         self._capacity = capacity
         self._given: OrderedDict[str, _Given] = OrderedDict()
         self._lock = threading.Lock()
@@ -68,9 +110,11 @@ class Repeats:
         `was_there`: whether its impression was in the tables already; None: not known. Never raises: without a
         database `answer` is the first that is known of.
         """
+        key = answer["recommendation_id"]
+        if was_there is None:
+            was_there = self._marks.seen(key)
         if was_there is not False:
             answer = self._as_stored(answer)
-        key = answer["recommendation_id"]
         given = _Given(unit, orjson.dumps(answer))
         with self._lock:
             before = self._given.setdefault(key, given)  # two threads may have been asked the same at once

@@ -10,7 +10,9 @@ from reclift.domain.events import Facts
 from reclift.storage import repeats as repeats_module
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
-from reclift.storage.repeats import Repeats
+from reclift.storage.repeats import NoMarks, RedisMarks, Repeats
+from reclift.storage.sinks.redis_stream import quick_client
+from tests.services import free_port
 from tests.unit.storage.rows import impression
 
 
@@ -43,7 +45,7 @@ def asked(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_the_first_answer_counts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     questions = asked(database, monkeypatch)
-    repeats = Repeats(database)
+    repeats = Repeats(database, NoMarks())
     assert repeats.get("r1") is None
     first = answer(item="a")
     assert repeats.first("u1", first, was_there=False) == first
@@ -60,7 +62,7 @@ def test_what_the_tables_have_came_before(database: Database, was_there: bool | 
     filled = {"reason": "too_few", "strategy": "popularity"}
     given = {"arm": "control", "strategy": "toy", "model": "toy@1", "items": places, "fallback": filled}
     keep(database, recommendation_id="r1", experiment="exp", **given)
-    repeats = Repeats(database)
+    repeats = Repeats(database, NoMarks())
     found = repeats.first("u1", answer(), was_there=was_there)
     assert found == answer(**given)
     assert repeats.get("r1") == found
@@ -77,7 +79,7 @@ def test_what_the_tables_have_came_before(database: Database, was_there: bool | 
 )
 def test_whose_list_it_was(database: Database, places: list[Any], says: tuple[str | None, str | None]) -> None:
     keep(database, recommendation_id="r1", experiment=None, arm=None, items=places)
-    found = Repeats(database).first("u1", answer(), was_there=True)
+    found = Repeats(database, NoMarks()).first("u1", answer(), was_there=True)
     assert (found["experiment"], found["arm"]) == says
 
 
@@ -85,7 +87,7 @@ def test_a_database_that_is_away_is_not_asked_each_time(database: Database, monk
     with database.connection() as connection:
         connection.exec_driver_sql("ALTER TABLE impressions RENAME TO away")
     questions = asked(database, monkeypatch)
-    repeats = Repeats(database)
+    repeats = Repeats(database, NoMarks())
     for number in range(5):
         assert repeats.first("u1", answer(f"r{number}"), was_there=None) == answer(f"r{number}")
     assert len(questions) == 1
@@ -98,7 +100,7 @@ def test_a_database_that_is_away_is_not_asked_each_time(database: Database, monk
 
 
 def test_memory_is_bounded_and_forgets(database: Database) -> None:
-    repeats = Repeats(database, capacity=3)
+    repeats = Repeats(database, NoMarks(), capacity=3)
     for number in range(5):
         repeats.first(f"u{number % 2}", answer(f"r{number}"), was_there=False)
     assert [repeats.get(f"r{number}") is not None for number in range(5)] == [False, False, True, True, True]
@@ -106,3 +108,54 @@ def test_memory_is_bounded_and_forgets(database: Database) -> None:
     assert [repeats.get(f"r{number}") is not None for number in range(5)] == [False, False, False, True, False]
     repeats.forget_all()
     assert repeats.get("r3") is None
+
+
+class Marked:
+    """Marks that say what they are told to say."""
+
+    def __init__(self, says: bool | None) -> None:
+        self.says = says
+        self.asked: list[str] = []
+
+    def seen(self, recommendation_id: str) -> bool | None:
+        self.asked.append(recommendation_id)
+        return self.says
+
+
+@pytest.mark.parametrize(
+    ("was_there", "marked", "found"),
+    [(None, False, "new"), (None, True, "old"), (None, None, "old"), (False, True, "new"), (True, False, "old")],
+)
+def test_marks_tell_where_the_sink_cannot(
+    database: Database, monkeypatch: pytest.MonkeyPatch, was_there: bool | None, marked: bool | None, found: str
+) -> None:
+    keep(database, recommendation_id="r1", items=[{"item_id": "old", "position": 1}])
+    questions, marks = asked(database, monkeypatch), Marked(marked)
+    answered = Repeats(database, marks).first("u1", answer(item="new"), was_there=was_there)
+    assert answered["items"][0]["item_id"] == found
+    assert len(questions) == (found == "old")
+    assert marks.asked == (["r1"] if was_there is None else [])
+
+
+def test_marks_in_redis_are_shared_and_go(redis_url: str) -> None:
+    client = quick_client(redis_url, text=True)
+    here, elsewhere = RedisMarks(client), RedisMarks(quick_client(redis_url, text=True))
+    assert [one.seen("r1") for one in (here, elsewhere, here)] == [False, True, True]
+    assert elsewhere.seen("r2") is False
+    [key, _] = sorted(client.keys("*"))
+    assert 0 < client.ttl(key) <= repeats_module.MARKED_SECONDS
+    client.config_set("maxmemory", "1")
+    try:
+        assert here.seen("r3") is None  # full: nobody knows, and nobody asks again at once
+        assert here.seen("r2") is None
+        assert elsewhere.seen("r2") is None
+    finally:
+        client.config_set("maxmemory", "0")
+    here._rest_until = 0.0
+    assert here.seen("r3") is False
+
+
+def test_without_redis_nobody_knows() -> None:
+    marks = RedisMarks(quick_client(f"redis://127.0.0.1:{free_port()}/0", text=True))
+    assert [marks.seen("r1") for _ in range(3)] == [None, None, None]
+    assert marks._rest_until > 0

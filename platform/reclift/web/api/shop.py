@@ -109,7 +109,8 @@ def put_user(user_id: str) -> Response:
     user_id = identifier({"user_id": user_id}, "user_id")
     here = runtime()
     with here.database.write() as session:
-        catalogue.put_profile(session, here.live.current.canonical(user_id), body.get("attributes"))
+        person = catalogue.put_profile(session, here.live.current.canonical(user_id), body.get("attributes"))
+    here.histories.persons_changed([person])  # the next answer knows, here at once
     return answer({"user_id": user_id})
 
 
@@ -142,6 +143,7 @@ def erase_user(user_id: str) -> Response:
     def forget(one: str) -> None:
         here.histories.forget(one)
         here.answered.forget(one)
+        here.repeats.forget(one)
         here.shown.forget(one)
         here.sticky.forget(one)
 

@@ -15,8 +15,8 @@ from reclift.flows import assign as assign_flow
 from reclift.flows.clock import now_micros
 from reclift.flows.preview import Preview
 from reclift.flows.preview import decision as preview_decision
-from reclift.flows.recommend import Wish
 from reclift.flows.serving import Key
+from reclift.flows.wish import Wish
 from reclift.web.api.assignments import Written
 from reclift.web.api.fields import (
     categories,

@@ -52,7 +52,7 @@ class Best:
         """Only higher scores change anything: the k-th best so far, or minus infinity while there are fewer."""
         self._barred = frozenset(barred)
         self._places = np.zeros(0, dtype=np.intp)
-        self._scores = np.zeros(0)
+        self._scores: Floats = np.zeros(0)
 
     def add(self, scores: Floats, first: Places, lengths: Places) -> None:
         """Take in the scores of some runs of places, one run after the other.

@@ -149,7 +149,8 @@ class MatrixFactorization:
             return None
         known = self._factors[places].astype(np.float64)
         extra = self._params.alpha * weights  # confidence above the 1 that every item has
-        return np.linalg.solve(self._base + (known.T * extra) @ known, known.T @ (1 + extra))
+        solved = np.linalg.solve(self._base + (known.T * extra) @ known, known.T @ (1 + extra))
+        return np.asarray(solved, dtype=np.float64)
 
     def _exact_best(self, query: Query, taste: NDArray[np.floating]) -> list[tuple[int, float]]:
         """`pick` among all items, looking at as few as can be."""

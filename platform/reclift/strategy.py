@@ -117,6 +117,9 @@ class State:
     """A fitted strategy as plain data: arrays (saved as `.npy`, memory-mapped on loading) and a JSON-able mapping.
 
     Object arrays are refused. Lists of item ids are best kept as a unicode array under `arrays`.
+
+    A strategy whose answer may differ from its exact one, because it does not look at all items, says under
+    `meta["search"]` by how much: a mapping whose numbers (`recall@10`, …) are shown with the model's offline metrics.
     """
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from reclift.stats.bootstrap import GROUPS, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.group_sequential import Look, latest_look, looks, repeated_interval
 from reclift.stats.quantile import Sample, compare_samples
+from reclift.stats.readings import Reading
 from reclift.stats.result import CannotCompute, Code, Comparison, Reason
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates_units import strata_sums, unit_values
@@ -26,9 +27,16 @@ def control_of(row: ExperimentRow) -> str:
     return next(arm.key for arm in row.arms if arm.control)
 
 
-def prior(chosen: Analysis) -> NormalPrior:
-    """What is believed of the relative lift before the data."""
-    return NormalPrior(chosen.prior_mean, float("inf") if chosen.prior_sd is None else chosen.prior_sd)
+def reading(chosen: Analysis, metric: Metric, control: str, arm: str) -> Reading:
+    """How an arm's metric is read against the control's, whatever its kind."""
+    return {
+        "level": chosen.level,
+        "arm": arm,
+        "control_arm": control,
+        "sequential_tuning": chosen.tuning,
+        "higher_is_better": metric.direction == "increase",
+        "prior": NormalPrior(chosen.prior_mean, float("inf") if chosen.prior_sd is None else chosen.prior_sd),
+    }
 
 
 def compare_arms(
@@ -51,15 +59,10 @@ def compare_arms(
             sums[control],
             sums[arm.key],
             kind=metric.statistic,
-            level=chosen.level,
             cuped=chosen.cuped,
             strata=None if strata is None else _pairs(strata, control, arm.key),
-            sequential_tuning=chosen.tuning,
-            prior=prior(chosen),
             rate_prior=BetaPrior(chosen.rate_prior_alpha, chosen.rate_prior_beta),
-            arm=arm.key,
-            control_arm=control,
-            higher_is_better=metric.direction == "increase",
+            **reading(chosen, metric, control, arm.key),
         )
         for arm in row.arms
         if not arm.control
@@ -75,12 +78,7 @@ def compare_quantile(row: ExperimentRow, metric: Metric, found: Mapping[str, Sam
             found[control],
             found[arm.key],
             metric.quantile,
-            level=chosen.level,
-            sequential_tuning=chosen.tuning,
-            prior=prior(chosen),
-            arm=arm.key,
-            control_arm=control,
-            higher_is_better=metric.direction == "increase",
+            **reading(chosen, metric, control, arm.key),
         )
         for arm in row.arms
         if not arm.control

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
 from reclift.domain.metric import Metric
+from reclift.flows.report_compare import reading
 from reclift.stats.comparison import compare
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates import positions
@@ -80,12 +81,8 @@ def _point(
         sums[control],
         sums[arm],
         kind=metric.statistic,
-        level=chosen.level,
         cuped=chosen.cuped,
-        sequential_tuning=chosen.tuning,
-        arm=arm,
-        control_arm=control,
-        higher_is_better=metric.direction == "increase",
+        **reading(chosen, metric, control, arm),
     ).to_dict()
     return {
         "day": (_EPOCH + timedelta(days=day)).isoformat(),

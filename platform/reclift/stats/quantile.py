@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, sqrt
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reclift.stats.attempts import FIXED_FIELDS, Attempts
-from reclift.stats.bayes import NormalPrior
 from reclift.stats.estimate import Estimate, z_quantile
-from reclift.stats.readings import plain_effect, read_comparison
+from reclift.stats.lift import Effect
+from reclift.stats.readings import Reading, plain_effect, read_comparison
 from reclift.stats.result import (
     ArmSummary,
     CannotCompute,
@@ -125,17 +125,7 @@ def _clustered_error(below: NDArray[np.bool_], units: Sequence[Any] | NDArray[An
     return float(residual.std(ddof=1) / (sqrt(k) * size.mean()))
 
 
-def compare_quantiles(
-    control: QuantileEstimate,
-    treatment: QuantileEstimate,
-    *,
-    level: float = 0.95,
-    arm: str = "treatment",
-    control_arm: str = "control",
-    sequential_tuning: int = DEFAULT_TUNING,
-    higher_is_better: bool = True,
-    prior: NormalPrior | None = None,
-) -> Comparison:
+def compare_quantiles(control: QuantileEstimate, treatment: QuantileEstimate, **how: Unpack[Reading]) -> Comparison:
     """Reads one arm's quantile against the control's, as `compare` reads means.
 
     Raises:
@@ -143,18 +133,26 @@ def compare_quantiles(
     """
     attempt = Attempts()
     a, b = control.estimate, treatment.estimate
+    return _read(attempt, attempt.all_fields(lambda: plain_effect(a, b)), a.n + b.n, how)
+
+
+def _read(attempt: Attempts, effect: Effect | None, n: float, how: Reading) -> Comparison:
     return read_comparison(
         attempt,
-        attempt.all_fields(lambda: plain_effect(a, b)),
-        n=a.n + b.n,
+        effect,
+        n=n,
         kind="quantile",
         method=METHOD,
-        level=level,
-        names=(control_arm, arm),
-        sequential_tuning=sequential_tuning,
-        higher_is_better=higher_is_better,
-        prior=prior,
+        level=how.get("level", 0.95),
+        names=_names(how),
+        sequential_tuning=how.get("sequential_tuning", DEFAULT_TUNING),
+        higher_is_better=how.get("higher_is_better", True),
+        prior=how.get("prior"),
     )
+
+
+def _names(how: Reading) -> tuple[str, str]:
+    return how.get("control_arm", "control"), how.get("arm", "treatment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +173,7 @@ def quantile_summary(sample: Sample, q: float) -> ArmSummary:
     return ArmSummary(units, found.value, found.estimate.std_error, attempt.reasons)
 
 
-def compare_samples(
-    control: Sample,
-    treatment: Sample,
-    q: float,
-    *,
-    level: float = 0.95,
-    arm: str = "treatment",
-    control_arm: str = "control",
-    sequential_tuning: int = DEFAULT_TUNING,
-    higher_is_better: bool = True,
-    prior: NormalPrior | None = None,
-) -> Comparison:
+def compare_samples(control: Sample, treatment: Sample, q: float, **how: Unpack[Reading]) -> Comparison:
     """Reads one arm's quantile against the control's, with the unit as what was randomised.
 
     Raises:
@@ -194,31 +181,10 @@ def compare_samples(
     """
     attempt = Attempts()
     found = []
-    for key, sample in ((control_arm, control), (arm, treatment)):
+    for key, sample in zip(_names(how), (control, treatment), strict=True):
         try:
-            found.append(quantile(sample.values, q, units=sample.units, level=level))
+            found.append(quantile(sample.values, q, units=sample.units, level=how.get("level", 0.95)))
         except CannotCompute as impossible:
             reason = Reason(impossible.reason.code, f"{key}: {impossible.reason.text}")
             attempt.reasons = dict.fromkeys(FIXED_FIELDS, reason) | attempt.reasons
-    if attempt.reasons:
-        return read_comparison(
-            attempt,
-            None,
-            n=0.0,
-            kind="quantile",
-            method=METHOD,
-            level=level,
-            names=(control_arm, arm),
-            sequential_tuning=sequential_tuning,
-            higher_is_better=higher_is_better,
-            prior=prior,
-        )
-    return compare_quantiles(
-        *found,
-        level=level,
-        arm=arm,
-        control_arm=control_arm,
-        sequential_tuning=sequential_tuning,
-        higher_is_better=higher_is_better,
-        prior=prior,
-    )
+    return _read(attempt, None, 0.0, how) if attempt.reasons else compare_quantiles(*found, **how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from scipy import special
 
@@ -28,6 +29,26 @@ DETECTION_POWER = 0.8
 
 _NEED_ERROR = ("difference_ci", "p_value", "p_value_adjusted", "lift_ci", "detectable_lift")
 """Fields that do not exist where neither arm varies."""
+
+
+class Reading(TypedDict, total=False):
+    """How an arm is read against the control; the same for every kind of metric.
+
+    Keys:
+        level: of every interval, 0.95 by default; 1 - level is the false positive rate that the tests are about.
+        arm: the treatment's key, for the result and its sentences.
+        control_arm: the control's key.
+        sequential_tuning: units at which the always-valid interval is tightest; fixed before the start.
+        higher_is_better: the metric's direction, for chance to win and expected loss.
+        prior: of the relative lift; flat by default.
+    """
+
+    level: float
+    arm: str
+    control_arm: str
+    sequential_tuning: int
+    higher_is_better: bool
+    prior: bayes.NormalPrior | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from reclift.domain.analysis import Analysis
 from reclift.web.pages.check_list import checks
 from tests.fake_shop import shop
 
@@ -14,9 +15,10 @@ def arm(key, strategy, weight=0.5, **more):
 
 def said(payload=None, problems=(), power=None, placement=HOME, others=(), models=None):
     whole = {"placement": "home", "layer": None, "audience": {}, "exclude": {}, "ramp": [],
-             "planned_days": 14, "analysis": {"regime": "fixed"},
+             "planned_days": 14,
              "arms": [arm("control", "popularity"), arm("item-cf", "item_cf")],
              "metrics": {"primary": "ctr", "secondary": [], "guardrails": ["latency"]}, **(payload or {})}  # fmt: skip
+    whole["analysis"] = {**Analysis().to_dict(), **whole.get("analysis", {})}
     ready = [{"strategy": s, "status": "ready"} for s in ("popularity", "item_cf")] if models is None else models
     return [
         (c.state, c.text.replace("\xa0", " "))
@@ -74,3 +76,22 @@ def test_missing_guardrails_fallbacks_and_neighbours_are_named():
     assert thoughts(others=others)[0].startswith("one, two run on home already: a user in several")
     assert thoughts(others=others, payload={"layer": "shop"})[0].startswith("two runs on home already: a user in both")
     assert thoughts(others=others[:1], payload={"layer": "shop"}) == []
+
+
+def test_sizes_that_know_the_audience_say_so_and_others_warn():
+    of_china = {"audience": {"country": "CN"}}
+    known = power(9) | {"audience": {"share": 0.25, "known": 8_000, "reasons": {}}}
+    assert ("good", "Sizes count only users whom the audience lets in, as far as attributes are known.") in said(
+        payload=of_china, power=known
+    )
+    unknown = power(9) | {"audience": {"share": None, "known": 0, "reasons": {}}}
+    for answer in (unknown, None):
+        assert "Sizes count all users" in thoughts(payload=of_china, power=answer)[0]
+
+
+def test_several_arms_without_a_correction_are_worth_a_thought():
+    uncorrected = {"analysis": {"correction_primary": "none"}}
+    three = [arm("control", "popularity"), arm("item-cf", "item_cf"), arm("other", "random")]
+    assert "without a correction" in thoughts(payload={**uncorrected, "arms": three})[0]
+    assert thoughts(payload={"arms": three}) == []
+    assert thoughts(payload=uncorrected) == []

@@ -11,7 +11,8 @@ from reclift.domain.condition_check import check_condition
 from reclift.flows import experiments, groups, jobs, power, report, report_parts
 from reclift.flows.errors import Invalid
 from reclift.flows.power_audience import Who
-from reclift.web.api.body import answer, mapping_of_query, query_flag, query_number, query_text, query_whole
+from reclift.web.api.body import answer, query_flag, query_number, query_text, query_whole
+from reclift.web.api.fields import mapping_of_query
 from reclift.web.auth import actor, runtime, scoped
 from reclift.web.problems import bad_field
 

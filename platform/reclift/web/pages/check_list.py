@@ -34,15 +34,16 @@ def checks(
     else:
         found.append(Check("good", "Everything that is needed is there."))
     found += _length(payload, power)
-    if payload["audience"] or payload["exclude"]:
-        text = (
-            "Sizes count all users of the placement: where the audience lets in half of them, it takes twice the days."
-        )
-        found.append(Check("look", text))
+    found += _audience(payload, power)
     if payload["ramp"]:
         found.append(Check("look", "Sizes count the traffic at the end of the ramp: until then fewer users come in."))
     found += _arms(payload["arms"], models, strategies)
     found += _metrics(payload)
+    if payload["analysis"]["correction_primary"] == "none" and len(payload["arms"]) > 2:
+        text = (
+            "Several arms are compared without a correction: one of them looks better by luck more often than planned."
+        )
+        found.append(Check("look", text))
     if placement is not None and not placement["fallback"]:
         text = f"{placement['key']} has no fallback: lists stay short where an arm has too little to show."
         found.append(Check("look", text))
@@ -78,6 +79,17 @@ def _length(payload: JSON, power: Mapping[str, Any] | None) -> Iterator[Check]:
         there = next((one["effect"] for one in power["by_days"] if one["days"] == days), None)
         found = f"; {_days(days)} find lifts from {fmt.lift(there)}" if there else ""
         yield Check("look", f"A lift of {lift} needs about {_days(power['days'])}{found}.")
+
+
+def _audience(payload: JSON, power: Mapping[str, Any] | None) -> Iterator[Check]:
+    if not payload["audience"] and not payload["exclude"]:
+        return
+    told = (power or {}).get("audience")
+    if told and told["share"] is not None:
+        yield Check("good", "Sizes count only users whom the audience lets in, as far as attributes are known.")
+        return
+    text = "Sizes count all users of the placement: where the audience lets in half of them, it takes twice the days."
+    yield Check("look", text)
 
 
 def _days(days: int) -> str:

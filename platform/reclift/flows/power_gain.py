@@ -41,11 +41,10 @@ class Gain:
 
     def to_dict(self, past_days: int | None) -> dict[str, Any]:
         """As the plan tells it."""
-        known = not isinstance(self.share, Reason)
         return {
-            "gain": self.share if known else None, "units": self.units, "source": self.source,
+            "gain": None if isinstance(self.share, Reason) else self.share, "units": self.units, "source": self.source,
             "experiment": self.experiment, "days": past_days,
-            "reasons": {} if known else {"gain": self.share.to_dict()},  # type: ignore[union-attr]
+            "reasons": {"gain": self.share.to_dict()} if isinstance(self.share, Reason) else {},
         }  # fmt: skip
 
 

@@ -79,11 +79,12 @@ def past(session: Session, placement: str, metric: str, who: Who = EVERYBODY, pa
     came = len(starts)
     if len(starts) > MOST_UNITS:
         starts = random.Random(placement).sample(starts, MOST_UNITS)  # noqa: S311 (a sample, no secret)
+    part = 1.0
     inside = admitted(session, [unit for unit, _ in starts], who)
     read = len(starts)
     if inside is not None and inside.units is not None:
         starts = [(unit, at) for unit, at in starts if unit in inside.units]
-        arrivals = arrivals * (inside.share or 0.0)
+        part = inside.share or 0.0
     middle = until - (until - opened) // 2
     totals, halves = _measure(session, known[metric], placement, starts, (until, middle), past_days)
     history: dict[str, Any] = {"from": rfc3339(opened), "until": rfc3339(newest), "units": came,
@@ -96,7 +97,7 @@ def past(session: Session, placement: str, metric: str, who: Who = EVERYBODY, pa
     if isinstance(base, sizes.Baseline):
         history |= {"mean": base.mean, "std_dev": float(np.sqrt(base.variance))}
     gain = measured_gain(session, placement, known[metric], past_days, _sums(known[metric], halves))
-    return Past(history, [float(count) for count in arrivals], base, inside, gain, past_days)
+    return Past(history, [float(count) * part for count in arrivals], base, inside, gain, past_days)
 
 
 def _measure(

@@ -25,8 +25,8 @@ SMALL_SAMPLE = 30
 
 NOT_SEQUENTIAL = Reason(
     Code.NOT_SEQUENTIAL,
-    "Coverage is read at a number of units that grows while the experiment runs, and is another number then: no "
-    "interval of it holds at every look.",
+    "Coverage grows with the units that it is read at, so no interval of it holds at every look: "
+    "it is read once, at the end.",
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reclift.domain.metric import NOT_PRIMARY
 from reclift.domain.problem import Problem
 from reclift.storage.tables import ExperimentRow, MetricRow, ModelRow, Placement
 from reclift.strategy import Registry, StrategyError, parse_parameters
@@ -51,7 +52,8 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
         problems += _pin_problems(session, arm, f"{place}.model")
     metrics = fields.get("metrics") or {}
     if isinstance(metrics, Mapping):
-        known_metrics = set(session.scalars(select(MetricRow.key)))
+        kinds = metric_kinds(session)
+        known_metrics = set(kinds)
         named = [("metrics.primary", metrics.get("primary"))]
         for role in ("secondary", "guardrails"):
             named += [(f"metrics.{role}", key) for key in metrics.get(role) or ()]
@@ -60,7 +62,24 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
             for field, key in named
             if key is not None and key not in known_metrics
         ]
+        problems += primary_problems(metrics.get("primary"), kinds)
     return problems
+
+
+def metric_kinds(session: Session) -> dict[str, Any]:
+    """Metric -> its kind."""
+    return {
+        key: definition.get("kind") for key, definition in session.execute(select(MetricRow.key, MetricRow.definition))
+    }
+
+
+def primary_problems(primary: object, kinds: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a metric as the primary one; nothing of an unknown one. `kinds`: metric -> its kind."""
+    kind = kinds.get(primary) if isinstance(primary, str) else None
+    if kind not in NOT_PRIMARY:
+        return []
+    rule = f"cannot be {kind} (power and segments are of units, and no unit has one); secondary or guardrail can"
+    return [Problem("metrics.primary", primary, rule)]
 
 
 def _pin_problems(session: Session, arm: Mapping[str, Any], field: str) -> list[Problem]:

@@ -17,7 +17,7 @@ from reclift.domain.totals import Measured, Total, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
 from reclift.flows import placements
 from reclift.flows.clock import DAY_MICROS, rfc3339
-from reclift.flows.errors import NotFound
+from reclift.flows.errors import Invalid, NotFound
 from reclift.flows.power_audience import EVERYBODY, Admitted, Who, admitted
 from reclift.flows.power_gain import Gain, measured_gain
 from reclift.stats import power as sizes
@@ -66,6 +66,9 @@ def past(session: Session, placement: str, metric: str, who: Who = EVERYBODY, pa
     known = metric_flow.all_metrics(session)
     if metric not in known:
         raise NotFound("metric", metric)
+    if known[metric].is_coverage:
+        rule = "is coverage: its power cannot be planned, no unit has a share of it; take a mean or a ratio"
+        raise Invalid.of("metric", metric, rule)
     newest = newest_list(session, placement)
     if newest is None:
         unseen = {"from": None, "until": None, "units": 0, "units_read": 0, "mean": None, "std_dev": None}

@@ -15,6 +15,7 @@ from reclift.stats.bootstrap import GROUPS, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.group_sequential import Look, latest_look, looks, repeated_interval
 from reclift.stats.quantile import Sample, compare_samples
+from reclift.stats.rarefaction import NOT_SEQUENTIAL
 from reclift.stats.readings import Reading
 from reclift.stats.result import CannotCompute, Code, Comparison, Reason
 from reclift.stats.sums import Sums
@@ -27,6 +28,11 @@ def control_of(row: ExperimentRow) -> str:
     return next(arm.key for arm in row.arms if arm.control)
 
 
+def prior(chosen: Analysis) -> NormalPrior:
+    """What is believed of the relative lift before the data."""
+    return NormalPrior(chosen.prior_mean, float("inf") if chosen.prior_sd is None else chosen.prior_sd)
+
+
 def reading(chosen: Analysis, metric: Metric, control: str, arm: str) -> Reading:
     """How an arm's metric is read against the control's, whatever its kind."""
     return {
@@ -35,7 +41,7 @@ def reading(chosen: Analysis, metric: Metric, control: str, arm: str) -> Reading
         "control_arm": control,
         "sequential_tuning": chosen.tuning,
         "higher_is_better": metric.direction == "increase",
-        "prior": NormalPrior(chosen.prior_mean, float("inf") if chosen.prior_sd is None else chosen.prior_sd),
+        "prior": prior(chosen),
     }
 
 
@@ -149,6 +155,9 @@ def repeated(chosen: Analysis, share: float | None, comparison: Comparison) -> d
         reason = {"code": "no_look", "text": text}
         return answer | {"reasons": {"difference_ci": reason, "lift_ci": reason}}
 
+    if comparison.kind == "coverage":
+        reason = NOT_SEQUENTIAL.to_dict()
+        return answer | {"reasons": {"difference_ci": reason, "lift_ci": reason}}
     if share is None:
         return missing("No length was planned, so there are no planned looks.")
     reached = latest_look(design_of(chosen), share)

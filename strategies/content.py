@@ -149,7 +149,7 @@ class Content:
             else:
                 places = places[np.isin(places, self._described, assume_unique=True)]
             picked = self._catalogue.pick(query, self._scores_of(places, own), places)
-        reasons = self._reasons([place for place, _ in picked], self._coefficients + own)
+        reasons = self._reasons([place for place, _ in picked], own)
         return [
             Scored(self._catalogue.ids[place], score, None, reason)
             for (place, score), reason in zip(picked, reasons, strict=True)
@@ -206,11 +206,11 @@ class Content:
         kernel[np.diag_indices(len(places))] += 1 / weights
         return features, scaled.T @ np.linalg.solve(kernel, 1 - self._prior[places])
 
-    def _reasons(self, picked: list[int], taste: NDArray[np.float64]) -> list[str | None]:
+    def _reasons(self, picked: list[int], own: NDArray[np.float64]) -> list[str | None]:
         """For each item the two features that added most, if any did."""
         found, lengths = entries(self._row_starts, np.array(picked, dtype=np.intp))
         features = self._row_features[found]
-        parts = self._row_values[found] * taste[features]
+        parts = self._row_values[found] * (self._coefficients[features] + own[features])
         rows = np.repeat(np.arange(len(picked)), lengths)
         order = np.lexsort((-parts, rows))
         rank = np.arange(len(order)) - (np.cumsum(lengths) - lengths)[rows]

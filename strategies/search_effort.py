@@ -15,7 +15,7 @@ EXACT_UP_TO_MEANS = (
     "Up to so many items all are looked at; above it only those that may be among the best, which is faster and may "
     "miss a few (how many, training measures)"
 )
-RECALL = 0.98
+RECALL = 0.99
 """The share of the exact best items that must be found, unless a parameter says otherwise."""
 RECALL_MEANS = "Of the best items at least so large a share shall be found where not all are looked at"
 QUESTIONS = 400

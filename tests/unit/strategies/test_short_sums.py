@@ -52,17 +52,17 @@ def test_with_all_features_the_best_are_among_the_promising(seed, k, barred):
             )
 
 
-def test_of_equal_items_the_first_are_kept_and_the_best_never_dropped():
-    values = np.ones(200, dtype=np.float32)
-    values[-1] = 2
-    index = ShortSums(np.array([0, 200]), np.arange(200), values, np.array([2.0]), np.zeros(200), np.arange(200), ALL)
-    found = index.promising(np.array([0]), np.array([1.0]), 1, [])
-    assert len(found) == 200  # all fit among those that are looked at
-    big = ShortSums(
+@pytest.mark.parametrize("copied", [0, 10**6])
+def test_of_equal_items_the_first_are_kept_and_the_best_never_dropped(copied, monkeypatch):
+    monkeypatch.setattr(short_sums, "COPY_BELOW", copied)
+    monkeypatch.setattr(short_sums, "SPARE", 100)
+    monkeypatch.setattr(short_sums, "PER_WANTED", 3)
+    index = ShortSums(
         np.array([0, 1]), np.array([999]), np.ones(1, np.float32), np.ones(1), np.zeros(1000), np.arange(1000), ALL
     )
-    kept = big.promising(np.array([0]), np.array([1.0]), 1, [])
-    assert kept.tolist() == [*range(short_sums.SPARE + short_sums.PER_WANTED - 1), 999]
+    for _ in range(2):
+        assert index.promising(np.array([0]), np.array([1.0]), 1, []).tolist() == [*range(102), 999]
+        assert index.promising(np.array([0]), np.array([1.0]), 1, [999, 5]).tolist() == [*range(5), *range(6, 104)]
 
 
 def test_the_weightiest_features_come_first_and_the_effort_bounds_the_work():

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State
 from strategies.content_features import item_vectors
-from strategies.search_effort import EXACT_UP_TO, EXACT_UP_TO_MEANS, RECALL, RECALL_MEANS, approximate_if_as_good
-from strategies.serving import Catalogue, entries
+from strategies.search_effort import EXACT_UP_TO, EXACT_UP_TO_MEANS, RECALL_MEANS, approximate_if_as_good
+from strategies.serving import Catalogue, best_first, entries
 from strategies.short_sums import BUDGETS, ShortSums
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ContentParameters(Parameters):
     history: int = Field(100, ge=1, le=1000, description="So many of the user's latest signals are used")
     max_features: int = Field(50_000, ge=10, le=1_000_000, description="The most frequent features are kept, so many")
     exact_up_to: int = Field(EXACT_UP_TO, ge=0, le=1_000_000_000, description=EXACT_UP_TO_MEANS)
-    recall: float = Field(RECALL, ge=0.5, le=0.999, description=RECALL_MEANS)
+    recall: float = Field(0.98, ge=0.5, le=0.999, description=RECALL_MEANS)
 
 
 class Content:
@@ -146,9 +146,12 @@ class Content:
             places = self._catalogue.candidates(query)
             if places is None:
                 places = self.index.promising(features, own[features], query.k, self._catalogue.barred(query))
+                scores = self._scores_of(places, own)
+                order = best_first(scores, query.k)
+                picked = list(zip(places[order].tolist(), scores[order].tolist(), strict=True))
             else:
                 places = places[np.isin(places, self._described, assume_unique=True)]
-            picked = self._catalogue.pick(query, self._scores_of(places, own), places)
+                picked = self._catalogue.pick(query, self._scores_of(places, own), places)
         reasons = self._reasons([place for place, _ in picked], own)
         return [
             Scored(self._catalogue.ids[place], score, None, reason)

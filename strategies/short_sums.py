@@ -19,7 +19,7 @@ from strategies.serving import entries
 
 BUDGETS = (2_500, 3_500, 5_000, 7_000, 10_000, 14_000, 20_000, 30_000, 40_000, 60_000, 80_000, 120_000, 160_000)
 """What may be tried for `ShortSums.effort`."""
-SPARE, PER_WANTED = 100, 3
+SPARE, PER_WANTED = 150, 5
 """So many items are scored exactly, and so many more for each one wanted."""
 COPY_BELOW = 16
 """An array up to so many times as long as what was changed in it is copied as a whole, which is faster."""
@@ -64,7 +64,7 @@ class ShortSums:
 
     def chosen(self, features: Places, weights: Floats) -> Places:
         """Which of the features are added up: those with the largest possible say, as many as the effort allows."""
-        order = np.argsort(-np.abs(weights) * self._tops[features], kind="stable")
+        order = np.argsort(-np.abs(weights) * self._tops[features])
         spent = np.cumsum(self._lengths[features[order]])
         return order[: max(1, int(np.searchsorted(spent, self.effort, side="right")))]
 

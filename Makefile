@@ -12,6 +12,8 @@ DEVELOPMENT := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 PORT ?= 8080
 PYTEST_ARGS ?=
+# Tests run in two processes, each with services of its own; PYTEST_ARGS='-n 0' has them in one, as a debugger needs it.
+PROCESSES := $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 2 ] && echo 2 || echo 0)
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,7 +23,7 @@ demo: $(RUNTIME) ## everything from nothing: install, real data, real experiment
 
 test: $(DEVELOPMENT) ## everything from nothing: install, the services that tests need, all tests (PYTEST_ARGS='-k name')
 	@.ci/system-packages postgresql redis chromium node
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(DEVELOPMENT) ## lint, format, types, layers
 	@$(BIN)/ruff check .

@@ -6,17 +6,23 @@ import pytest
 from werkzeug.serving import make_server
 
 from tests.dev_app import make_app
-from tests.fake_backend import MANAGER, PASSWORD
+from tests.fake_backend import MANAGER, PASSWORD, FakePages
+
+
+@pytest.fixture(scope="session")
+def _app():
+    """The application, its templates compiled once."""
+    return make_app()
 
 
 @pytest.fixture
-def site():
+def site(_app):
     """The pages over a fresh fake, served on a free port; (address, fake)."""
-    app = make_app()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    fake = _app.extensions["reclift"].pages = FakePages()
+    server = make_server("127.0.0.1", 0, _app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.port}/app", app.extensions["reclift"].pages
+    yield f"http://127.0.0.1:{server.port}/app", fake
     server.shutdown()
     thread.join()
 
@@ -37,10 +43,10 @@ def look(chromium, site):
             viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=width < 700, **more
         )
         contexts.append(context)
+        context.set_default_timeout(30_000)  # drawing plots takes its time on a busy machine
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("console", lambda said: complaints.append(said.text) if _is_complaint(said) else None)
         page = context.new_page()
-        page.set_default_timeout(30_000)  # drawing plots takes its time on a busy machine
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said) else None)
         page.goto(f"{address}/sign-in")
         page.fill("#email", MANAGER.email)
         page.fill("#password", PASSWORD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -126,17 +127,21 @@ def node_sdks(pytestconfig: pytest.Config) -> Path:
     package = (SDK / "package.json").read_bytes()
     cache = pytestconfig.cache
     assert cache is not None
-    folder = cache.mkdir("node-sdks") / hashlib.sha256(package).hexdigest()[:16]
-    if not (folder / "installed").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (folder / "package.json").write_bytes(package)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180)
-        assert done.returncode == 0, f"npm install failed:\n{done.stdout}\n{done.stderr}"
-        (folder / "installed").write_text(datetime.now(UTC).isoformat())
-    for script in SDK.glob("*.mjs"):
-        shutil.copy(script, folder / script.name)
+    all_of_them = cache.mkdir("node-sdks")
+    folder = all_of_them / hashlib.sha256(package).hexdigest()[:16]
+    with (all_of_them / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
+        if not (folder / "installed").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            (folder / "package.json").write_bytes(package)
+            command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180)
+            assert done.returncode == 0, f"npm install failed:\n{done.stdout}\n{done.stderr}"
+            (folder / "installed").write_text(datetime.now(UTC).isoformat())
+        for script in SDK.glob("*.mjs"):
+            if not (folder / script.name).exists() or (folder / script.name).read_bytes() != script.read_bytes():
+                shutil.copy(script, folder / script.name)
     return folder
 
 

@@ -22,11 +22,15 @@ class Code(StrEnum):
     NOT_BINARY = "not_binary"
     NO_COVARIATE = "no_covariate"
     NOT_FINITE = "not_finite"
+    NO_LISTS = "no_lists"
+    NO_CATALOGUE = "no_catalogue"
+    NOT_SEQUENTIAL = "not_sequential"
     WEAK_DENOMINATOR = "weak_denominator"
     SMALL_SAMPLE = "small_sample"
     SMALL_COUNTS = "small_counts"
     TWYMAN = "twyman"
     COVARIATE_IMBALANCE = "covariate_imbalance"
+    UNCORRECTED = "uncorrected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ def serve(answer: Any, label: str | None = "toy@1") -> Served:
     return Served("toy", label, Scripted(answer))
 
 
-def test_a_good_answer_comes_through(guard: Guard) -> None:
+def test_a_good_answer_comes_through(patient: Guard) -> None:
+    guard = patient
     assert guard.ask(serve(lambda query: GOOD), QUERY) == Asked(GOOD)
     assert guard.ask(serve(lambda query: []), QUERY) == Asked([])
 
@@ -86,12 +87,12 @@ def test_whatever_it_raises_is_an_error(patient: Guard, error: BaseException) ->
         pytest.param({"a": 1.0}, id="a mapping"),
     ],
 )
-def test_rubbish_is_an_error(guard: Guard, rubbish: Any) -> None:
-    assert guard.ask(serve(lambda query: rubbish), QUERY) == Asked((), "error")
+def test_rubbish_is_an_error(patient: Guard, rubbish: Any) -> None:
+    assert patient.ask(serve(lambda query: rubbish), QUERY) == Asked((), "error")
 
 
-def test_generators_and_numpy_are_fine(guard: Guard) -> None:
-    answer = guard.ask(serve(lambda query: ((np.str_("a"), np.float32(0.5)) for _ in range(1))), QUERY)
+def test_generators_and_numpy_are_fine(patient: Guard) -> None:
+    answer = patient.ask(serve(lambda query: ((np.str_("a"), np.float32(0.5)) for _ in range(1))), QUERY)
     assert answer == Asked([Scored("a", 0.5)])
 
 
@@ -105,15 +106,26 @@ def test_one_that_is_late_is_not_waited_for(guard: Guard, gate: Gate) -> None:
     assert time.monotonic() - started < 5
 
 
+def let_it_hang(guard: Guard, hanging: Served) -> None:
+    """Until the most calls hang that may. On a busy machine some are given up before their thread begins."""
+    for _ in range(guard_module.MOST_STUCK + 50):
+        assert guard.ask(hanging, QUERY) == Asked((), "timeout")
+        if guard._lanes["toy@1"].stuck == guard_module.MOST_STUCK:
+            return
+    pytest.fail("calls that are late are not counted")
+
+
 def test_one_that_hangs_is_left_alone_until_it_comes_back(
     guard: Guard, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard_module, "REST_SECONDS", 0.0)
     hanging = serve(gate)
-    for _ in range(guard_module.MOST_STUCK + 5):
+    let_it_hang(guard, hanging)
+    for _ in range(5):
         assert guard.ask(hanging, QUERY) == Asked((), "timeout")
     assert gate.calls == guard_module.MOST_STUCK
     gate.event.set()
+    guard._timeout = 20.0
     deadline = time.monotonic() + 5
     while guard.ask(hanging, QUERY).failure and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -122,8 +134,7 @@ def test_one_that_hangs_is_left_alone_until_it_comes_back(
 
 def test_after_several_late_calls_it_rests_for_a_while(guard: Guard, gate: Gate) -> None:
     slow = serve(gate)
-    for _ in range(guard_module.MOST_STUCK):
-        guard.ask(slow, QUERY)
+    let_it_hang(guard, slow)
     gate.event.set()
     lane = guard._lanes["toy@1"]
     while lane.stuck:
@@ -131,6 +142,7 @@ def test_after_several_late_calls_it_rests_for_a_while(guard: Guard, gate: Gate)
     assert guard.ask(slow, QUERY) == Asked((), "timeout")
     assert gate.calls == guard_module.MOST_STUCK
     lane.rest_until = 0.0
+    guard._timeout = 20.0
     assert guard.ask(slow, QUERY).failure is None
 
 
@@ -139,20 +151,22 @@ def test_a_crowd_that_runs_into_one_that_hangs_takes_nothing_from_the_others(gua
     with ThreadPoolExecutor(40) as pool:
         stuck = list(pool.map(lambda number: guard.ask(serve(gate, f"bad@{number % 3}"), QUERY), range(40)))
     assert {asked.failure for asked in stuck} == {"timeout"}
+    guard._timeout = 20.0
     assert guard.ask(serve(lambda query: GOOD, "popularity@1"), QUERY) == Asked(GOOD)
     assert guard.ask(serve(lambda query: GOOD, "bad@9"), QUERY) == Asked(GOOD)  # a newer version gets its chance
 
 
-def test_threads_are_bounded_and_reused(guard: Guard) -> None:
+def test_threads_are_bounded_and_reused(patient: Guard) -> None:
     names: set[str] = set()
     busy = serve(lambda query: names.add(str(threading.get_ident())) or GOOD)
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: Guard.ask(guard, busy, QUERY), range(200)))
+        answers = list(pool.map(lambda _: patient.ask(busy, QUERY), range(200)))
     assert len(names) <= 4 + guard_module.MOST_STUCK
-    assert sum(asked.failure is None for asked in answers) > 150
+    assert [asked.failure for asked in answers] == [None] * 200
 
 
-def test_lanes_are_bounded(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lanes_are_bounded(patient: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = patient
     monkeypatch.setattr(guard_module, "MOST_LANES", 3)
     for number in range(10):
         assert guard.ask(serve(lambda query: GOOD, f"toy@{number}"), QUERY) == Asked(GOOD)

@@ -1,4 +1,6 @@
-"""Does what an experiment can choose keep its promises? Strata, quantiles, repeated intervals, the bootstrap.
+"""Does what an experiment can choose keep its promises?
+
+Corrections, strata, quantiles, repeated intervals, the bootstrap.
 
     python -m bench.calibration_chosen [--experiments 2000]
 
@@ -19,6 +21,7 @@ from reclift.stats.bootstrap import UnitValues, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.estimators import estimate
 from reclift.stats.group_sequential import looks, repeated_interval
+from reclift.stats.multiple import adjust
 from reclift.stats.quantile import Sample, compare_samples
 from reclift.stats.readings import plain_effect
 from reclift.stats.sums import Sums
@@ -124,7 +127,34 @@ def resampled(experiments: int) -> Iterator[Row]:
     yield Row("interval of the lift, bootstrap (300 draws), mean, +10 %, 600 units an arm", hits, experiments, 0.95)
 
 
-PARTS = (strata, quantiles, repeated, resampled)
+def corrections(experiments: int) -> Iterator[Row]:
+    """Four arms against one control: how often anything is called, and which share of it is false."""
+    for method in ("holm", "benjamini_hochberg", "none"):
+        rng = np.random.default_rng(20_015)
+        anything, false_share = 0, 0.0
+        for _ in range(experiments):
+            for better in (0, 2):
+                rates = [0.1] + [0.13] * better + [0.1] * (4 - better)
+                control, *arms = (Sums.of_counts(2_000, int(rng.binomial(2_000, rate))) for rate in rates)
+                family = [compare(control, arm, kind="proportion") for arm in arms]
+                called = [c.p_value_adjusted < 0.05 for c in adjust(family, method)]
+                if not better:
+                    anything += any(called)
+                    continue
+                false_share += sum(called[better:]) / max(1, sum(called))
+        name = f"4 arms, {method}"
+        if method == "none":
+            share = anything / experiments
+            yield Row(f"  (for comparison) {name}: anything called is NOT .05", anything, experiments, share)
+            yield Row("  (the warning's bound) at most 4 times .05", anything, experiments, 0.2, "<=")
+            continue
+        yield Row(f"A/A {name}: anything called", anything, experiments, 0.05, "<=")
+        yield Row(
+            f"2 of {name} better: share of false ones among the called", round(false_share), experiments, 0.05, "<="
+        )
+
+
+PARTS = (corrections, strata, quantiles, repeated, resampled)
 
 
 def main() -> int:

@@ -31,8 +31,13 @@ from tests.services import PostgresServer, RedisServer
 
 BAR, BIG_BAR = 0.35, 0.8
 ITEMS = (10_000, 100_000)
-THREADS = CONNECTIONS = 64
-"""So many that waiting for the disk is nobody's bottleneck; the bare route has the same."""
+THREADS, CONNECTIONS = 16, 64
+"""As many threads as `reclift serve` has unless told otherwise, and always somebody who waits for one; the bare route
+has the same."""
+
+
+WARM_SECONDS = 12
+"""Enough to meet each of the 5,000 users, whose histories are read at the first meeting."""
 
 
 def impressions(folder: Path, settings: dict[str, str]) -> int:
@@ -62,13 +67,13 @@ def measure(folder: Path, items: int, settings: dict[str, str], *, quick: bool) 
     with server(folder, threads=THREADS, **given, ANSWERS_KEPT="0") as port:
         cold = throughput(port, replace(home, name="cold"), 1)
         print(f"{'  users not in memory, first second':40} {cold:8,.0f} requests/s", flush=True)
-        throughput(port, home, 6)  # every user once, so that the rest is how it goes on
+        throughput(port, home, WARM_SECONDS)  # every user once, so that the rest is how it goes on
         compare(port, [replace(home, name="  every list asked for anew")], seconds=seconds, rounds=rounds)
         for strategy in ("popularity", "item_cf"):
             alone = Call(f"    {strategy} alone", "POST", "/recommend", body % f"only-{strategy}", key)
             compare(port, [alone], seconds=seconds, rounds=1)
     with server(folder, threads=THREADS, **given) as port:
-        throughput(port, home, 6)
+        throughput(port, home, WARM_SECONDS)
         ratio = compare(port, [home], seconds=seconds, rounds=rounds)[home.name]
     answered = sum(count for path, count in _http.ANSWERED.items() if path == "/recommend")
     kept = impressions(folder, settings)

@@ -146,11 +146,15 @@ class Hybrid:
         return [least + (1 - least) * (scored.score - low) / (high - low) for scored in answer]
 
     def state(self) -> State:
-        """The components' states; an array `a` of component n is called `c{n}_a`."""
+        """The components' states; array `a` of component n is called `c{n}_a`. `search`: the least of their recalls."""
         states = [model.state() for model in self._components]
+        meta: dict[str, Any] = {"components": [dict(state.meta) for state in states]}
+        told = [state.meta["search"] for state in states if "recall@10" in state.meta.get("search", {})]
+        if told:
+            meta["search"] = {name: min(one[name] for one in told) for name in told[0] if name.startswith("recall@")}
         return State(
             arrays={f"c{n}_{name}": array for n, state in enumerate(states) for name, array in state.arrays.items()},
-            meta={"components": [dict(state.meta) for state in states]},
+            meta=meta,
         )
 
     @classmethod

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State, StrategyError
-from strategies.rating_sgd import fit_ratings
-from strategies.ratings import ratings
+from strategies.factors import fit_ranking, fit_rating, order_for_lists
+from strategies.item_lists import EXACT_UP_TO, EXACT_UP_TO_MEANS, RECALL, RECALL_MEANS, Best, VectorLists
+from strategies.item_lists_fit import listed_if_as_good
 from strategies.serving import Catalogue
 
 FIRST_BLOCK = 4096
@@ -38,6 +39,8 @@ class MatrixFactorizationParameters(Parameters):
     rating_regularization: float = Field(0.1, gt=0, le=10, description="rating: penalty on factors and offsets")
     learning_rate: float = Field(0.02, gt=0, le=1, description="rating: step of the stochastic gradient descent")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Start of the random numbers; the same seed, the same model")
+    exact_up_to: int = Field(EXACT_UP_TO, ge=0, le=1_000_000_000, description=EXACT_UP_TO_MEANS)
+    recall: float = Field(RECALL, ge=0.5, le=0.999, description=RECALL_MEANS)
 
 
 class MatrixFactorization:
@@ -58,7 +61,8 @@ class MatrixFactorization:
 
     Large catalogues are not scored in full: items are kept by falling length of their factors, and scoring stops as
     soon as no later item can be among the best (|x y| <= |x| |y|; Teflioudi, Gemulla & Mykytiuk, "LEMP", SIGMOD 2015).
-    The answer is the exact one.
+    The answer is the exact one. Above `exact_up_to` items the search is approximate, see `strategies.item_lists`; what
+    it finds of the exact answer is measured when the model is fitted, and stands under `search` in its state.
     """
 
     title: ClassVar[str] = "Matrix factorization"
@@ -72,13 +76,16 @@ class MatrixFactorization:
         self._state = state
         self._params = params
         self._catalogue = Catalogue(state.arrays["item_ids"])
-        self._factors = np.asarray(state.arrays["factors"])
+        self._gram = np.asarray(state.arrays["gram"], dtype=np.float64)
+        self._width = len(self._gram)
+        stored = np.asarray(state.arrays["factors"])
+        self._factors = stored[:, : self._width]
         self._offsets = np.asarray(state.arrays["offsets"])
         self._mean = float(state.meta["mean"])
         self._penalty = float(state.meta["penalty"])
         self._top = float(state.meta["top"])
-        width = self._factors.shape[1]
-        self._base = np.asarray(state.arrays["gram"], dtype=np.float64) + self._penalty * np.eye(width)
+        self._base = self._gram + self._penalty * np.eye(self._width)
+        self.lists = VectorLists.of(stored, state)
 
     @classmethod
     def fit(cls, data: Dataset, params: Any, progress: Progress) -> Self:
@@ -88,30 +95,69 @@ class MatrixFactorization:
             StrategyError: objective `rating`, and no event carries a value.
         """
         given: MatrixFactorizationParameters = params
-        return cls(
-            _fit_ranking(data, given, progress) if given.objective == "ranking" else _fit_rating(data, given, progress),
-            given,
-        )
+        large = data.shape[1] > given.exact_up_to
+        share = 0.8 if large else 1.0
+        learn = fit_ranking if given.objective == "ranking" else fit_rating
+        state = learn(data, given, lambda done, what: progress(share * done, what))
+        model = cls(state, given)
+        if len(state.arrays["item_ids"]) <= given.exact_up_to:
+            return model
+        progress(share, "putting alike items into lists")
+        arranged = order_for_lists(state, given.seed, augmented=given.objective == "rating")
+        return listed_if_as_good(model, arranged, given, data, seed=given.seed, goal=given.recall)
 
     def recommend(self, query: Query) -> list[Scored]:
         """All known items by predicted preference (or rating); nothing for users of whom nothing is known."""
+        if query.k < 1:
+            return []
+        if self.lists is not None and query.candidates is None:
+            best = self.searched(query)
+            return [] if best is None else [Scored(self._catalogue.ids[place], score) for place, score in best.pairs()]
         if self._params.objective == "rating":
             folded = self._fold_rating(query)
-            return [] if folded is None else self._catalogue.best(query, self._predicted(folded))
-        places, weights = self._catalogue.profile(query)
-        if not len(places) or query.k < 1:
+            if folded is None:
+                return []
+            own = self._catalogue.candidates(query)
+            return self._catalogue.best(query, self._predicted(folded, slice(None) if own is None else own), own)
+        taste = self._fold_ranking(query)
+        if taste is None:
             return []
+        return [Scored(self._catalogue.ids[place], score) for place, score in self._exact_best(query, taste)]
+
+    def searched(self, query: Query) -> Best | None:
+        """The best items as they are found through lists, and how many were looked at; `None` without a profile.
+
+        Raises:
+            StrategyError: the model has no lists: all its items are looked at.
+        """
+        if self.lists is None:
+            raise StrategyError("matrix_factorization: this model has no lists; it is searched exactly")
+        if self._params.objective == "rating":
+            folded = self._fold_rating(query)
+            if folded is None:
+                return None
+            best = self.lists.search(np.append(folded[:-1], 1.0), query.k, self._catalogue.barred(query))
+            best.add_to_all(self._mean + float(folded[-1]))
+            return best
+        taste = self._fold_ranking(query)
+        return None if taste is None else self.lists.search(taste, query.k, self._catalogue.barred(query))
+
+    def _fold_ranking(self, query: Query) -> NDArray[np.float64] | None:
+        """The user's factors, shape (factors,), as training would solve them for this history."""
+        places, weights = self._catalogue.profile(query)
+        if not len(places):
+            return None
         known = self._factors[places].astype(np.float64)
         extra = self._params.alpha * weights  # confidence above the 1 that every item has
-        taste = np.linalg.solve(self._base + (known.T * extra) @ known, known.T @ (1 + extra))
-        return [Scored(self._catalogue.ids[place], score) for place, score in self._exact_best(query, taste)]
+        solved = np.linalg.solve(self._base + (known.T * extra) @ known, known.T @ (1 + extra))
+        return np.asarray(solved, dtype=np.float64)
 
     def _exact_best(self, query: Query, taste: NDArray[np.floating]) -> list[tuple[int, float]]:
         """`pick` among all items, looking at as few as can be."""
         wanted = taste.astype(np.float32)
-        if query.candidates is not None:
-            own = sorted(self._catalogue.places[i] for i in query.candidates if i in self._catalogue.places)
-            return self._catalogue.pick(query, self._factors[own] @ wanted, np.array(own, dtype=np.intp))
+        own = self._catalogue.candidates(query)
+        if own is not None:
+            return self._catalogue.pick(query, self._factors[own] @ wanted, own)
         length = float(np.linalg.norm(taste)) * (1 + 1e-4)  # room for rounding
         scores = np.empty(len(self._factors), dtype=np.float32)
         done, stop = 0, FIRST_BLOCK
@@ -138,12 +184,12 @@ class MatrixFactorization:
         if self._params.objective != "rating":
             raise StrategyError("matrix_factorization: predict needs objective='rating'; this model is for ranking")
         folded = self._fold_rating(query)
-        width = self._factors.shape[1]
-        taste = np.zeros(width + 1) if folded is None else folded
-        predicted = self._predicted(taste)
-        unknown = self._mean + taste[width]
+        taste = np.zeros(self._width + 1) if folded is None else folded
         places = [self._catalogue.places.get(item_id) for item_id in item_ids]
-        return np.array([unknown if place is None else predicted[place] for place in places], dtype=np.float64)
+        known = np.array([place for place in places if place is not None], dtype=np.intp)
+        predicted = np.full(len(places), self._mean + taste[-1])
+        predicted[[place is not None for place in places]] = self._predicted(taste, known)
+        return predicted
 
     def _fold_rating(self, query: Query) -> NDArray[np.float64] | None:
         """The user's factors and offset, shape (factors + 1,), by ridge regression on their latest ratings."""
@@ -164,9 +210,9 @@ class MatrixFactorization:
         penalty = self._penalty * len(places) * np.eye(known.shape[1])
         return np.linalg.solve(known.T @ known + penalty, known.T @ rest)
 
-    def _predicted(self, taste: NDArray[np.float64]) -> NDArray[np.float64]:
-        width = self._factors.shape[1]
-        return np.asarray(self._mean + self._offsets + self._factors @ taste[:width] + taste[width], dtype=np.float64)
+    def _predicted(self, taste: NDArray[np.float64], places: NDArray[np.intp] | slice) -> NDArray[np.float64]:
+        shared = self._mean + taste[-1]
+        return np.asarray(shared + self._offsets[places] + self._factors[places] @ taste[:-1], dtype=np.float64)
 
     def state(self) -> State:
         """Item ids, factors, offsets, their Gram matrix, and the scale. No user is in it."""
@@ -176,98 +222,3 @@ class MatrixFactorization:
     def restore(cls, state: State, params: Any) -> Self:
         """The inverse of `state`."""
         return cls(state, params)
-
-
-def _state(
-    item_ids: NDArray[np.str_],
-    factors: NDArray[np.float32],
-    *,
-    offsets: NDArray[np.floating] | None = None,
-    mean: float = 0.0,
-    top: float = 0.0,
-    penalty: float,
-) -> State:
-    order = np.argsort(-np.linalg.norm(factors, axis=1), kind="stable")
-    item_ids, factors = item_ids[order], np.ascontiguousarray(factors[order])
-    offsets = np.zeros(len(order)) if offsets is None else offsets[order]
-    wide = factors.astype(np.float64)
-    return State(
-        arrays={
-            "item_ids": item_ids,
-            "factors": factors,
-            "offsets": offsets.astype(np.float32),
-            "gram": wide.T @ wide,
-        },
-        meta={"mean": mean, "penalty": penalty, "top": top},
-    )
-
-
-def _fit_ranking(data: Dataset, params: MatrixFactorizationParameters, progress: Progress) -> State:
-    chosen = np.flatnonzero(np.bincount(data.columns, minlength=data.shape[1]))
-    if not len(chosen):
-        return _state(data.item_ids[:0], np.zeros((0, params.factors), np.float32), penalty=1.0)
-    from implicit.cpu.als import AlternatingLeastSquares
-    from threadpoolctl import threadpool_limits
-
-    matrix = data.matrix
-    # all users are needed for no more than their rows: the columns are cut to items that were chosen
-    confidence = matrix[:, chosen] if len(chosen) < matrix.shape[1] else matrix.copy()
-    confidence.data = 1 + np.float32(params.alpha) * confidence.data
-    penalty = params.regularization * _largest_singular_value(confidence)
-
-    def told(sweep: int, _seconds: float, _loss: float | None) -> None:
-        progress((sweep + 1) / params.iterations, "factorizing")
-
-    with threadpool_limits(1, "blas"):  # `implicit` has its own threads; BLAS' on top slow them down
-        model = AlternatingLeastSquares(
-            factors=params.factors,
-            regularization=penalty,
-            iterations=params.iterations,
-            random_state=params.seed,
-        )
-        model.fit(confidence, show_progress=False, callback=told)
-    factors = np.ascontiguousarray(model.item_factors, dtype=np.float32)
-    return _state(data.item_ids[chosen], factors, penalty=penalty)
-
-
-def _fit_rating(data: Dataset, params: MatrixFactorizationParameters, progress: Progress) -> State:
-    users, columns, values = ratings(data)
-    if len(data) and not len(values):
-        raise StrategyError(
-            f"matrix_factorization: parameter objective='rating': learns from events that carry a value (a rating), "
-            f"and none of the {len(data)} interactions does; use 'ranking'"
-        )
-    chosen, items = np.unique(columns, return_inverse=True)
-    learned = fit_ratings(
-        users,
-        items,
-        values,
-        shape=(data.shape[0], len(chosen)),
-        factors=params.factors,
-        epochs=params.iterations,
-        penalty=params.rating_regularization,
-        step=params.learning_rate,
-        seed=params.seed,
-        progress=progress,
-    )
-    return _state(
-        data.item_ids[chosen],
-        learned.factors.astype(np.float32),
-        offsets=learned.offsets,
-        mean=learned.mean,
-        top=float(values.max(initial=0.0)),
-        penalty=params.rating_regularization,
-    )
-
-
-def _largest_singular_value(matrix: Any, steps: int = 20) -> float:
-    """By power iteration. The entries are positive, so a start of ones cannot be orthogonal to the answer."""
-    vector = np.ones(matrix.shape[1], dtype=np.float32)
-    length = 0.0
-    for _ in range(steps):
-        vector /= np.linalg.norm(vector)
-        vector = matrix.T @ (matrix @ vector)
-        before, length = length, float(np.linalg.norm(vector))
-        if abs(length - before) <= 1e-4 * length:
-            break
-    return float(np.sqrt(length))

@@ -69,6 +69,13 @@ class Catalogue:
         places = self.places
         return [places[item_id] for item_id in barred if item_id in places]
 
+    def candidates(self, query: Query) -> Places | None:
+        """The places of the query's candidates that are known, ascending; `None` where all items are allowed."""
+        if query.candidates is None:
+            return None
+        places = self.places
+        return np.array(sorted(places[item_id] for item_id in query.candidates if item_id in places), dtype=np.intp)
+
     def pick(self, query: Query, scores: Floats, places: Places | None = None) -> list[tuple[int, float]]:
         """The best `query.k` allowed items, best first, equal scores in the order of places.
 
@@ -83,9 +90,8 @@ class Catalogue:
         Returns:
             At most `query.k` pairs of place and score.
         """
-        if query.candidates is not None:
-            wanted = sorted(self.places[item_id] for item_id in query.candidates if item_id in self.places)
-            allowed = np.array(wanted, dtype=np.intp)
+        allowed = self.candidates(query)
+        if allowed is not None:
             if places is None:
                 scores, places = scores[allowed], allowed
             else:

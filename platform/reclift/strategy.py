@@ -86,7 +86,7 @@ class Query:
         user_id: the unit's canonical id; `None` only in tests. A guest's session id stands here too.
         history: the user's (or session's) current signals, oldest first. Not limited to what was in training.
         context_items: items that the page is about (a product page's item), most important first.
-        attributes: what the shop told of the user (country, device, …).
+        attributes: what the shop stored of the user (country, device, …), and what it sent now, which goes first.
         exclude: items that will be dropped afterwards anyway; skipping them early gives a fuller list.
         candidates: if given, the only items allowed.
         seed: derived from experiment, user and request: all randomness must come from it, so a retry answers the same.
@@ -117,6 +117,9 @@ class State:
     """A fitted strategy as plain data: arrays (saved as `.npy`, memory-mapped on loading) and a JSON-able mapping.
 
     Object arrays are refused. Lists of item ids are best kept as a unicode array under `arrays`.
+
+    A strategy whose answer may differ from its exact one, because it does not look at all items, says under
+    `meta["search"]` by how much: a mapping whose numbers (`recall@10`, …) are shown with the model's offline metrics.
     """
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)

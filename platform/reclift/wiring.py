@@ -34,6 +34,7 @@ from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
 from reclift.storage.news import Follower, news_of
+from reclift.storage.repeats import Marks, NoMarks, RedisMarks, Repeats
 from reclift.storage.shown import ShownLately
 from reclift.storage.sinks.database import DatabaseSink
 from reclift.storage.sinks.redis_stream import RedisStreamSink, quick_client
@@ -111,6 +112,7 @@ class Runtime:
     stream: RedisStreamSink | None
     histories: Histories
     answered: Answered
+    repeats: Repeats
     shown: ShownLately
     sticky: Sticky
     previews: Previews
@@ -210,11 +212,15 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         histories.persons_changed(units)
         if units is None:
             answered.forget_all()
+            repeats.forget_all()
 
     shown = ShownLately(database, ttl=settings.plan_poll_seconds)
     shared: Shared = NothingShared()
+    marks: Marks = NoMarks()
     if settings.redis_url:
-        shared = RedisShared(quick_client(settings.redis_url, text=True))
+        client = quick_client(settings.redis_url, text=True)
+        shared, marks = RedisShared(client), RedisMarks(client)
+    repeats = Repeats(database, marks)
     sticky = Sticky(database, shared, ttl=settings.plan_poll_seconds)
     guard = Guard(threads=settings.threads, timeout_seconds=settings.strategy_timeout_ms / 1_000)
     return Runtime(
@@ -238,10 +244,11 @@ def build(settings: Settings, *, registry: Registry | None = None, queue: jobs.Q
         stream=stream,
         histories=histories,
         answered=answered,
+        repeats=repeats,
         shown=shown,
         sticky=sticky,
         previews=Previews(settings.signing_key()),
-        recommender=Recommender(histories, sticky, event_log, guard, shown, answered),
+        recommender=Recommender(histories, sticky, event_log, guard, shown, repeats, answered),
         ingest=Ingest(event_log, histories, sticky, max_skew_seconds=settings.max_clock_skew_seconds),
         guard=guard,
         follower=Follower(

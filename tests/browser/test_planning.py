@@ -61,6 +61,12 @@ def test_the_analysis_is_chosen_checked_kept_and_copied(look, site):
     page.check("[name=analysis-regime][value=group_sequential]")
     page.fill("#f-analysis-looks", "4")
     page.check("#f-analysis-cuped")
+    page.fill("#f-analysis-cuped_days", "91")
+    page.focus("#f-name")
+    expect(page.locator("#step-plan .error")).to_contain_text("“91” must be at most 90")
+    page.fill("#f-analysis-cuped_days", "28")
+    page.select_option("#f-analysis-correction_primary", "benjamini_hochberg")
+    page.select_option("#f-analysis-correction_secondary", "none")
     page.click("text=Level, priors and a cross-check")
     page.fill("#f-analysis-level", "90")
     page.fill("#f-analysis-bootstrap", "500")
@@ -69,11 +75,15 @@ def test_the_analysis_is_chosen_checked_kept_and_copied(look, site):
     expect(page.locator("#f-analysis-looks")).to_have_value("4")
     expect(page.locator("[name=analysis-regime][value=group_sequential]")).to_be_checked()
     expect(page.locator("#f-analysis-cuped")).to_be_checked()
+    expect(page.locator("#f-analysis-correction_secondary")).to_have_value("none")
     page.click("text=Create draft")
     expect(page.locator("#setup")).to_contain_text("at 4 planned looks, by a power of the time (rho 1.5)")
+    expect(page.locator("#setup")).to_contain_text("a user's past is 28 days")
+    expect(page.locator("#setup")).to_contain_text("secondary metrics: not corrected")
     chosen = platform.experiment("chosen")["analysis"]
     wanted = {"regime": "group_sequential", "looks": 4, "family": "power", "rho": 1.5, "cuped": True, "level": 0.9,
-              "bootstrap": 500}  # fmt: skip
+              "bootstrap": 500, "cuped_days": 28, "correction_primary": "benjamini_hochberg",
+              "correction_secondary": "none"}  # fmt: skip
     assert {name: chosen[name] for name in wanted} == wanted
     page.click(".head >> text=Copy")
     page.fill("#f-name", "Chosen again")

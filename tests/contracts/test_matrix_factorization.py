@@ -2,8 +2,11 @@
 
 from typing import Any, ClassVar
 
+import pytest
+
 from reclift.testing import StrategyContract
 from reclift.testing.shop import DAY
+from strategies import item_lists_fit
 
 
 class TestRanking(StrategyContract):
@@ -31,3 +34,24 @@ class TestRating(StrategyContract):
             if step != user % 10
         ]
         return likes + dislikes
+
+
+class InLists:
+    """As with catalogues of more items than `exact_up_to`."""
+
+    @pytest.fixture(autouse=True)
+    def lists_at_any_price(self, monkeypatch):
+        monkeypatch.setattr(item_lists_fit, "HEAD", 4)
+        monkeypatch.setattr(item_lists_fit, "MOST_LOOKED_AT", 1.0)
+        monkeypatch.setattr(item_lists_fit, "FEWEST_QUESTIONS", 8)
+
+    def test_has_lists(self):
+        assert self.fit().lists is not None
+
+
+class TestRankingInLists(InLists, TestRanking):
+    params: ClassVar[dict[str, Any]] = {"exact_up_to": 0}
+
+
+class TestRatingInLists(InLists, TestRating):
+    params: ClassVar[dict[str, Any]] = {**TestRating.params, "exact_up_to": 0}

@@ -12,7 +12,9 @@ import pytest
 
 from reclift.flows import experiments, report
 from reclift.flows.errors import Conflict, Invalid
+from reclift.stats import power as sizes
 from reclift.stats.group_sequential import looks
+from reclift.stats.multiple import corrected
 from reclift.storage.database import Database
 from reclift.storage.migrate import migrate
 from tests.integration import report_world as world
@@ -84,6 +86,32 @@ def test_strata_compare_like_with_like(database: Database) -> None:
     assert planned["gain"] == pytest.approx(found["variance_reduction"])
     assert planned["cuped_gain"] is None
     assert planned["units_without"] > 5 * planned["units"]
+
+
+@pytest.mark.parametrize("chosen", [{}, {"correction_primary": "none", "correction_secondary": "holm"}])
+def test_arms_are_corrected_as_was_chosen_and_the_report_says_so(database: Database, chosen: dict[str, str]) -> None:
+    world.set_up(
+        database, arms=("control", "new", "newer"), analysis=chosen, planned_days=10,
+        metrics={"primary": "revenue_per_user", "secondary": ["clicks_per_user"]},
+    )  # fmt: skip
+    values = np.random.default_rng(3).normal(20.0, 5.0, 600)
+    arms = ["control", "new", "newer"] * 200
+    write_units(database, arms, metrics={name: {"x": values} for name in ("revenue_per_user", "clicks_per_user")})
+    with database.read() as session:
+        body = report.compute(session, experiments.find(session, "sim"))
+    by_role = {metric["role"]: metric["comparisons"] for metric in body["metrics"]}
+    for role, method in (("primary", chosen.get("correction_primary", "holm")),
+                         ("secondary", chosen.get("correction_secondary", "benjamini_hochberg"))):  # fmt: skip
+        raw = [c["p_value"] for c in by_role[role]]
+        assert [c["p_value_adjusted"] for c in by_role[role]] == pytest.approx(corrected(raw, method))
+        warned = [any("Not corrected" in text for text in c["warnings"]) for c in by_role[role]]
+        assert warned == [method == "none"] * 2
+    said = body["method"]["adjustment"]
+    assert said.startswith("none for the primary metric, Holm" if chosen else "Holm for the primary metric, Benjamini")
+    # Not corrected, an arm needs fewer units for the same power.
+    needed = body["power"]["arms"][0]["units"]
+    base = sizes.Baseline(values[::3].mean(), values[::3].var(ddof=1))
+    assert needed == sizes.required_units(base, 0.1, sizes.Design(comparisons=1 if chosen else 2))
 
 
 def test_an_attribute_that_nobody_has_is_one_stratum(database: Database) -> None:

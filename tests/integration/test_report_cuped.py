@@ -11,6 +11,7 @@ import pytest
 
 from reclift.domain.events import Facts
 from reclift.flows import experiments, report, rollup
+from reclift.flows.errors import Invalid
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.migrate import migrate
@@ -76,6 +77,46 @@ def test_without_a_past_the_plain_reading_stands_with_the_reason(database: Datab
     assert found["variance_reduction"] is None
     assert found["difference"] == pytest.approx(x[1::2].mean() - x[::2].mean())
     assert "before the experiment" in found["reasons"]["variance_reduction"]["text"]
+
+
+def test_the_chosen_past_is_what_reports_use_say_and_hold_to(database: Database) -> None:
+    """Purchases 20 days before the exposure explain all that is bought after; the window of 7 days has noise only."""
+    world.ensure_defaults(database, "none")
+    arms = [{"key": arm, "strategy": "none", "control": arm == "control"} for arm in ("control", "new")]
+    payload = {"key": "sim", "placement": "home", "arms": arms, "metrics": {"primary": "revenue_per_user"}}
+    with database.write() as session:
+        experiments.create(session, world.REGISTRY, {**payload, "analysis": {"cuped": True}}, "test")
+    random, together = np.random.default_rng(2), Facts()
+    for number in range(400):
+        unit, start = f"u{number}", T0 + number * HOUR
+        wealth = float(random.gamma(2.0, 10.0))
+        together.exposures.append(exposure(unit, ("control", "new")[number % 2], start, experiment="sim"))
+        for name, at, value in (
+            ("far", start - 20 * DAY, wealth), ("near", start - DAY, float(random.gamma(2.0, 1.0))),
+            ("now", start + HOUR, wealth),
+        ):  # fmt: skip
+            together.events.append(event(f"{unit}-{name}", unit, at, type="purchase", value=value))
+    with database.connection() as connection:
+        write_facts(connection, together)
+    with database.write() as session:
+        experiments.act(session, world.REGISTRY, world._NoQueue(), "sim", "start", "test")
+    rollup.roll_up(database)
+    near = compare(database)["variance_reduction"]
+    assert near < 0.1
+    with database.write() as session, pytest.raises(Invalid, match="cannot change while the experiment is running"):
+        experiments.change(session, world.REGISTRY, "sim", {"analysis": {"cuped": True, "cuped_days": 28}}, "test")
+    # As if it was still a draft: what has been computed by then is computed anew.
+    with database.write() as session:
+        experiments.find(session, "sim").status = "draft"
+        session.flush()
+        experiments.change(session, world.REGISTRY, "sim", {"analysis": {"cuped": True, "cuped_days": 28}}, "test")
+        experiments.find(session, "sim").status = "running"
+        assert rollup.waiting(session) == 400
+    rollup.roll_up(database)
+    assert compare(database)["variance_reduction"] > 0.95
+    with database.read() as session:
+        method = report.compute(session, experiments.find(session, "sim"))["method"]
+    assert method["past"] == "28 days before the exposure: CUPED adjusts by it"
 
 
 def test_what_units_clicked_before_their_exposure_adjusts_the_ctr(database: Database) -> None:

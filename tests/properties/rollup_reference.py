@@ -81,6 +81,10 @@ def _facts(source: Source, sqlite: bool, lists: str) -> str:
     )
 
 
+PAST_DAYS = {"two": 10}
+"""Experiments that chose how many days before its exposure are a unit's past."""
+
+
 def _sums(
     connection: Connection, experiment: str, metric: Metric, source: Source | None, until: int
 ) -> dict[str, tuple[float, float]]:
@@ -106,7 +110,7 @@ def _sums(
             "experiment": experiment,
             "after": after,
             "window": FOREVER // 2 if window is None else window,
-            "past": 7 * DAY if window is None else window,
+            "past": PAST_DAYS[experiment] * DAY if experiment in PAST_DAYS else window or 7 * DAY,
             "until": until,
             **({"least": least} if ":least" in columns[0] else {}),
         },

@@ -12,7 +12,7 @@ from reclift.flows import experiments, metrics
 from reclift.flows.configuration import ensure_defaults
 from reclift.storage.database import Database
 from reclift.strategy import NullStrategy, Registry
-from tests.properties.rollup_reference import DAY, HOUR
+from tests.properties.rollup_reference import DAY, HOUR, PAST_DAYS
 from tests.unit.storage.rows import event, exposure, impression
 
 T0 = 20_000 * DAY
@@ -81,6 +81,7 @@ def set_up(database: Database) -> None:
                 "placement": placement,
                 "arms": [{"key": "a", "strategy": "none", "control": True}, {"key": "b", "strategy": "none"}],
                 "metrics": {"primary": chosen[0].key, "secondary": [metric.key for metric in chosen[1:]]},
+                "analysis": {"cuped_days": PAST_DAYS.get(key)},
             }
             experiments.create(session, registry, payload, "test")
             experiments.act(session, registry, _NoQueue(), key, "start", "test")

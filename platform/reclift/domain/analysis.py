@@ -11,7 +11,9 @@ from reclift.domain.problem import Problem
 
 REGIMES = ("fixed", "sequential", "group_sequential")
 FAMILIES = ("obrien_fleming", "power")
+CORRECTIONS = ("holm", "benjamini_hochberg", "none")
 FEWEST_RESAMPLES, MOST_RESAMPLES = 200, 10_000
+MOST_CUPED_DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,11 @@ class Analysis:
         rho: of the power family.
         level: of intervals; 1 - level is the false positive rate.
         cuped: whether values before exposure take variance out.
+        cuped_days: how many days before its exposure a unit's past is; None: as long as the metric's window, 7 days
+            where it has none. The report's check of the time before the exposure looks at the same days.
+        correction_primary: how the comparisons of the primary metric are corrected for being several: `holm` (no false
+            alarm at all), `benjamini_hochberg` (few false ones among those called) or `none`, which is warned of.
+        correction_secondary: likewise, of the secondary metrics. Guardrails never are: missing harm is worse.
         minimum_effect: the smallest relative lift worth having, 0.05 = 5 %; None: not stated.
         tuning: units at which the always-valid interval is tightest.
         stratify: an attribute, known at the exposure, by whose values units are compared like with like
@@ -44,6 +51,9 @@ class Analysis:
     rho: float = 2.0
     level: float = 0.95
     cuped: bool = False
+    cuped_days: int | None = None
+    correction_primary: Literal["holm", "benjamini_hochberg", "none"] = "holm"
+    correction_secondary: Literal["holm", "benjamini_hochberg", "none"] = "benjamini_hochberg"
     minimum_effect: float | None = None
     tuning: int = 5_000
     stratify: str | None = None
@@ -64,10 +74,17 @@ class Analysis:
         return cls(**{name: value for name, value in (data or {}).items() if name in cls.__dataclass_fields__})
 
 
+_CHOICES = (
+    ("regime", REGIMES),
+    ("family", FAMILIES),
+    ("correction_primary", CORRECTIONS),
+    ("correction_secondary", CORRECTIONS),
+)
 _NUMBERS: Mapping[str, tuple[float, float]] = {
     "looks": (2, 50),
     "rho": (0.5, 10),
     "level": (0.5, 0.999),
+    "cuped_days": (1, MOST_CUPED_DAYS),
     "minimum_effect": (0.0001, 10),
     "tuning": (10, 1_000_000_000),
     "prior_mean": (-1, 10),
@@ -77,8 +94,8 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
     "bootstrap": (0, MOST_RESAMPLES),
     "bootstrap_seed": (0, 2**31 - 1),
 }
-_WHOLE = frozenset({"looks", "tuning", "bootstrap", "bootstrap_seed"})
-_OPTIONAL = frozenset({"minimum_effect", "prior_sd"})
+_WHOLE = frozenset({"looks", "cuped_days", "tuning", "bootstrap", "bootstrap_seed"})
+_OPTIONAL = frozenset({"cuped_days", "minimum_effect", "prior_sd"})
 
 
 def check_analysis(value: Any, place: str) -> tuple[dict[str, Any], list[Problem]]:
@@ -91,7 +108,7 @@ def check_analysis(value: Any, place: str) -> tuple[dict[str, Any], list[Problem
         for name in value
         if name not in known
     ]
-    for name, allowed in (("regime", REGIMES), ("family", FAMILIES)):
+    for name, allowed in _CHOICES:
         if name in value and value[name] not in allowed:
             problems.append(Problem(f"{place}.{name}", value[name], f"must be one of {', '.join(allowed)}"))
     if not isinstance(value.get("cuped", False), bool):

@@ -10,9 +10,9 @@ Definitions:
 - Of a place in the list, only what was shown there counts: its lists, and the events of just that item.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
 - A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
-- Values before exposure, in a window as long as the metric's (7 days where it has none), are kept for CUPED. Lists that
-  were shown in it, and what was clicked on them, count there whatever decided them, if they were on the placement: no
-  arm was met yet.
+- Values before exposure, in a window as long as the metric's (7 days where it has none) unless the experiment chose
+  another, are kept for CUPED. Lists that were shown in it, and what was clicked on them, count there whatever decided
+  them, if they were on the placement: no arm was met yet.
 """
 
 from __future__ import annotations
@@ -116,21 +116,29 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is measured in one experiment's phase on `placement` or (None) everywhere. `everything`: a holdout."""
+    """What is measured in one experiment's phase.
+
+    Attributes:
+        everything: a holdout: its lists are all that its units were shown.
+        placement: where; None: everywhere.
+        past_days: how long before its exposure a unit's past is; None: as long as each metric's window.
+    """
 
     metrics: Sequence[Metric]
     everything: bool = False
     placement: str | None = None
+    past_days: int | None = None
 
     @property
     def past(self) -> int:
         """How long before a unit's exposure something may matter, microseconds."""
-        return max((_past(metric) for metric in self.metrics), default=0)
+        return max((self.past_of(metric) for metric in self.metrics), default=0)
 
-
-def _past(metric: Metric) -> int:
-    """The length of its pre-period."""
-    return round((metric.window_hours or _PRE_HOURS) * HOUR_MICROS)
+    def past_of(self, metric: Metric) -> int:
+        """The length of a metric's pre-period, microseconds."""
+        if self.past_days is not None:
+            return self.past_days * DAY_MICROS
+        return round((metric.window_hours or _PRE_HOURS) * HOUR_MICROS)
 
 
 Fact = tuple[int, float]
@@ -173,7 +181,7 @@ def _unit(
     earlier = [one for one in all_lists if one.at < first.at and measured.placement in {None, one.placement}]
     totals = {}
     for metric in measured.metrics:
-        total = _total(metric, first.at, own, earlier, events)
+        total = _total(metric, first.at, measured.past_of(metric), own, earlier, events)
         if total is not None:
             totals[metric.key] = total
     return Unit(
@@ -191,13 +199,14 @@ def _unit(
 def _total(
     metric: Metric,
     exposed: int,
+    past: int,
     own: Sequence[Impression],
     earlier: Sequence[Impression],
     events: Mapping[str, Sequence[Event]],
 ) -> Total | None:
     window = None if metric.window_hours is None else round(metric.window_hours * HOUR_MICROS)
     until = None if window is None else exposed + window
-    before = exposed - _past(metric)
+    before = exposed - past
 
     def pick(source: Source) -> tuple[list[Fact], list[Fact]]:
         facts = list(_facts(source, own, events))

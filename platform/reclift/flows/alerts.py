@@ -9,7 +9,7 @@ the channels that have not had it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -46,8 +46,10 @@ class Alert:
         return {"kind": self.kind, "subject": self.subject, "text": self.text}
 
 
-def found(trust: Sequence[Mapping[str, Any]], reads: Sequence[Read], *, alpha: float, same_arms: bool) -> list[Alert]:
-    """What a report gives reason to tell, in the order of `KINDS`."""
+def found(
+    trust: Sequence[Mapping[str, Any]], reads: Sequence[Read], *, plan: Plan, alpha: float, same_arms: bool
+) -> list[Alert]:
+    """What a report gives reason to tell, in the order of `KINDS`; of the plan, only its correction matters here."""
     checks = {check["check"]: check for check in trust}
     alerts = []
     split = checks.get("sample_ratio_daily", checks.get("sample_ratio", {}))
@@ -62,7 +64,7 @@ def found(trust: Sequence[Mapping[str, Any]], reads: Sequence[Read], *, alpha: f
     primary = [(metric.metric, metric.comparisons) for metric in read if metric.role == "primary"]
     alerts += [
         Alert("significance", f"{evidence.metric}/{evidence.arm}", evidence.sentence)
-        for evidence in read_evidence(primary, _ANY_TIME, alpha)
+        for evidence in read_evidence(primary, replace(_ANY_TIME, correction=plan.correction), alpha)
         if evidence.state in {"better", "worse"} and not same_arms
     ]
     if checks.get("freshness", {}).get("ok") is False:

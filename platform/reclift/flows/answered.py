@@ -30,6 +30,15 @@ class _Answer(NamedTuple):
     items: Sequence[Scored]
 
 
+def _same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are one: to Python, true is 1 and 1 is 1.0, and to a strategy they need not be."""
+    if one != other or type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return all(_same(value, other[name]) for name, value in one.items())
+    return not isinstance(one, list) or all(map(_same, one, other))
+
+
 class Answered:
     """A bounded memory of answers, those that were not asked for longest go first. Safe in many threads."""
 
@@ -51,7 +60,7 @@ class Answered:
             or query.candidates is not None
             or known.context_items != tuple(query.context_items)
             or known.exclude != query.exclude
-            or known.attributes != query.attributes
+            or not _same(known.attributes, query.attributes)
         ):
             return None
         return known.items

@@ -16,9 +16,10 @@ from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import aliases_changed, take_turns
 from reclift.flows.errors import Conflict, Invalid, NotFound
 from reclift.flows.identity import merge
+from reclift.storage import profiles
 from reclift.storage.database import rows_changed
 from reclift.storage.persons import change_alone
-from reclift.storage.tables import Alias, Configuration, ItemRow, Profile
+from reclift.storage.tables import Alias, Configuration, ItemRow
 
 MAX_ITEMS = 10_000
 _FIELDS = frozenset({"item_id", "title", "description", "category", "price", "image_url", "available", "attributes"})
@@ -134,11 +135,11 @@ def titles(session: Session, item_ids: Iterable[str]) -> dict[str, str]:
     return {str(item_id): str(title) for item_id, title in rows}
 
 
-def put_profile(session: Session, unit_id: str, attributes: object) -> None:
-    """Keep what the shop tells of a user."""
+def put_profile(session: Session, unit_id: str, attributes: object) -> str:
+    """Keep what the shop tells of a user, in place of what it told before; returns the person's canonical id."""
     if not isinstance(attributes, dict):
         raise Invalid.of("attributes", attributes, "must be an object")
-    _upsert(session, Profile, [{"unit_id": unit_id, "attributes": attributes, "updated_at": now()}], "unit_id")
+    return profiles.put(session.connection(), unit_id, attributes, now())
 
 
 def add_alias(session: Session, unit_id: str, alias: str) -> bool:

@@ -239,7 +239,7 @@ def change(session: Session, registry: Registry, key: str, payload: Mapping[str,
     _write(row, fields)
     if row.layer is not None and row.status in {Status.RUNNING, Status.PAUSED} and row.traffic != before["traffic"]:
         place_in_layer(session, row)
-    if row.metrics != before["metrics"]:
+    if row.metrics != before["metrics"] or _past_days(view(row)) != _past_days(before):
         rollup.mark_all(session, key)
     row.version += 1
     row.updated_at = now()
@@ -292,6 +292,11 @@ def act(
     if action in {"stop", "pause"}:
         jobs.request(session, queue, "report", {"experiment": key}, actor)
     return row
+
+
+def _past_days(shown: Mapping[str, Any]) -> int | None:
+    days: int | None = shown["analysis"]["cuped_days"]
+    return days
 
 
 def chosen_plan(row: ExperimentRow) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Question:
         effect: relative lift to find, 0.05 = 5 %.
         traffic: share of the placement's units that come in.
         tuning: units at which the always-valid interval is tightest (sequential only).
+        corrected: whether the arms' comparisons are corrected for being several.
         days: a length for which to say what is found, beside whole weeks.
     """
 
@@ -55,6 +56,7 @@ class Question:
     power: float = 0.8
     regime: Literal["fixed", "sequential"] = "fixed"
     tuning: int = DEFAULT_TUNING
+    corrected: bool = True
     weights: tuple[float, ...] = ()
     days: int | None = None
 
@@ -79,7 +81,7 @@ class Question:
         """Of the smallest arm against the control."""
         return sizes.Design(
             alpha=1 - self.level, power=self.power, control_share=self.shares[0] / self.pair,
-            comparisons=self.arms - 1, regime=self.regime, tuning=self.tuning,
+            comparisons=self.arms - 1 if self.corrected else 1, regime=self.regime, tuning=self.tuning,
         )  # fmt: skip
 
 
@@ -187,7 +189,8 @@ def during(
             plain = _baseline(read.sums[control], read.metric.statistic)
             entry["cuped_gain"] = _cuped_gain(read.sums[control], read.metric.statistic, plain)
             base = _after_gain(read, arm, chosen, plain)
-            design = _design(read, control, arm, chosen, plan_so_far, len(arms) - 1)
+            comparisons = 1 if chosen.correction_primary == "none" else len(arms) - 1
+            design = _design(read, control, arm, chosen, plan_so_far, comparisons)
         except CannotCompute as impossible:
             entry["reasons"] = {"units": impossible.reason.to_dict()}
             continue

@@ -18,9 +18,10 @@ from reclift.domain.plan import Plan
 from reclift.domain.rerank import to_diversity
 from reclift.flows import models
 from reclift.flows.preview import Preview
-from reclift.flows.recommend import Recommender, Wish
+from reclift.flows.recommend import Recommender
 from reclift.flows.serving import Served, Serving
 from reclift.flows.serving_catalogue import load_items
+from reclift.flows.wish import Wish
 from reclift.storage.artifacts import Artifacts
 from reclift.storage.histories import Histories
 from reclift.storage.sticky import Sticky

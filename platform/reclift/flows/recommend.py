@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
+import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -20,49 +21,25 @@ from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
 from reclift.flows.guard import Guard
 from reclift.flows.list_making import ListInMaking, diversified
-from reclift.flows.preview import Preview
 from reclift.flows.preview import decision as preview_decision
 from reclift.flows.serving import Served, ServedPlacement, Serving
 from reclift.flows.serving_catalogue import Items
+from reclift.flows.wish import Wish
 from reclift.storage.eventlog import EventLog
-from reclift.storage.histories import Histories
+from reclift.storage.histories import Histories, Known
+from reclift.storage.repeats import Repeats
 from reclift.storage.shown import ShownLately
 from reclift.storage.sticky import Sticky
 from reclift.strategy import Query, Scored, Signal
 
 log = structlog.get_logger(__name__)
 
+_draw = random.Random()  # noqa: S311 (no secret, only unique)
+os.register_at_fork(after_in_child=_draw.seed)
+
 _SLACK = 20
 _VARIETY = 5
 """A list that is to be varied is chosen from so many times its length."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the shop asks for, checked.
-
-    Attributes:
-        unit: canonical id of the user, or the guest's session id.
-        user_id, session_id: as sent; one of them is None.
-        categories: if given, only items of these.
-        request_id: if given, a retry with it gives the same answer and is one impression.
-        preview: the arm that a signed preview link forces.
-        at: microseconds; when it was, if this is a replay of the past. None: now.
-    """
-
-    unit: str
-    placement: str
-    k: int = 10
-    user_id: str | None = None
-    session_id: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    context_items: Sequence[str] = ()
-    exclude: frozenset[str] = frozenset()
-    candidates: frozenset[str] | None = None
-    categories: frozenset[str] | None = None
-    request_id: str | None = None
-    at: int | None = None
-    preview: Preview | None = None
 
 
 class Recommender:
@@ -75,10 +52,12 @@ class Recommender:
         event_log: EventLog,
         guard: Guard,
         shown: ShownLately,
+        repeats: Repeats,
         answered: Answered | None = None,
     ) -> None:
         """All live as long as the process. Without `answered` every list is asked for."""
         self._answered = answered or Answered(0)
+        self._repeats = repeats
         self._histories = histories
         self._sticky = sticky
         self._log = event_log
@@ -94,17 +73,20 @@ class Recommender:
         placement = serving.placements.get(wish.placement)
         if placement is None:
             raise NotFound("placement", wish.placement)
+        recommendation_id = self._id(wish)
+        may_repeat = wish.request_id is not None and wish.preview is None
+        if may_repeat and (given := self._repeats.get(recommendation_id)) is not None:
+            return _again(given, serving, wish)
         decision = self._decide(serving, wish)
         served = placement.default
         if decision is not None:
             served = serving.arms.get((decision.experiment, decision.arm), Served(decision.arm, None, None))
-        recommendation_id = self._id(wish)
-        history = self._histories.get(wish.unit)
+        known = self._histories.known(wish.unit)
         at = wish.at if wish.at is not None else now_micros()
-        rows, fallback = self._fill(serving, placement, served, decision, wish, history, recommendation_id, at)
+        rows, fallback = self._fill(serving, placement, served, decision, wish, known, recommendation_id, at)
         latency_ms = (time.perf_counter() - started) * 1_000
-        self._keep(serving, decision, served, wish, recommendation_id, at, rows, fallback, latency_ms)
-        return {
+        was_there = self._keep(serving, decision, served, wish, recommendation_id, at, rows, fallback, latency_ms)
+        answer = {
             "recommendation_id": recommendation_id,
             "user_id": wish.user_id,
             "session_id": wish.session_id,
@@ -116,6 +98,9 @@ class Recommender:
             "fallback": fallback,
             "items": rows,
         }
+        if may_repeat:
+            return _again(self._repeats.first(wish.unit, answer, was_there=was_there), serving, wish)
+        return answer
 
     def _decide(self, serving: Serving, wish: Wish) -> Decision | None:
         if wish.preview is not None:
@@ -131,8 +116,9 @@ class Recommender:
         if wish.request_id is not None:
             text = f"{wish.request_id}\x1f{wish.unit}\x1f{wish.placement}"
             return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        # Begins with the time, so that new rows lie together in the index.
-        return f"{time.time_ns() // 1_000:014x}{secrets.token_hex(9)}"
+        # Begins with the time, so that new rows lie together in the index. The rest is no secret, only to be unique
+        # among processes and hosts: drawn without asking the operating system each time.
+        return f"{time.time_ns() // 1_000:014x}{_draw.getrandbits(72):018x}"
 
     def _fill(
         self,
@@ -141,16 +127,16 @@ class Recommender:
         served: Served,
         decision: Decision | None,
         wish: Wish,
-        history: Sequence[Signal],
+        known: Known,
         recommendation_id: str,
         at: int,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        known = wish.exclude.union(wish.context_items, _seen(placement.seen, history))
-        bans = [known]
+        barred = wish.exclude.union(wish.context_items, _seen(placement.seen, known.signals))
+        bans = [barred]
         if placement.seen == "shown":
             lately = self._shown.get(wish.unit, placement.key, at, recommendation_id)
             if lately:
-                bans.insert(0, known | lately)  # a repeated item is better than an empty place
+                bans.insert(0, barred | lately)  # a repeated item is better than an empty place
         candidates = _candidates(wish, serving.items)
         lists = ListInMaking(wish.k, serving.items.available, bans[0], candidates)
         arm = decision.arm if decision is not None else None
@@ -158,9 +144,10 @@ class Recommender:
         query = Query(
             k=wish.k * (1 if served.diversity is None else _VARIETY) + _SLACK,
             user_id=wish.unit,
-            history=history,
+            history=known.signals,
             context_items=wish.context_items,
-            attributes=wish.attributes,
+            # What is said now wins, name by name.
+            attributes={**known.attributes, **wish.attributes} if known.attributes else wish.attributes,
             exclude=bans[0],
             candidates=candidates,
             seed=int.from_bytes(hashlib.blake2b(seed_text.encode(), digest_size=8).digest()),
@@ -239,9 +226,10 @@ class Recommender:
         rows: list[dict[str, Any]],
         fallback: dict[str, Any] | None,
         latency_ms: float,
-    ) -> None:
+    ) -> bool | None:
+        """Whether the impression was there already; None: the sink cannot tell yet."""
         if wish.preview is not None:
-            return
+            return False
         # Who tests sees the arm, but the list is not one of the experiment's.
         counted = decision if decision is not None and decision.counts else None
         shown = tuple(row["item_id"] for row in rows)
@@ -270,15 +258,22 @@ class Recommender:
             exposure(serving, side, wish.unit, at, "recommend", wish.attributes)
             for side in serving.plan.holdouts_for(wish.placement, wish.unit)
         ]
-        self._log.append(facts)
+        duplicates = self._log.append(facts).duplicates
         if serving.sticky:
             self._sticky.note(facts.exposures, serving.sticky)
         self._shown.note(wish.unit, wish.placement, recommendation_id, at, shown)
+        return None if duplicates is None else duplicates > 0
 
 
 def _logged(row: Mapping[str, Any]) -> dict[str, Any]:
     """A place of the list as it is kept: reasons are words for people."""
     return {key: value for key, value in row.items() if key != "reason"}
+
+
+def _again(given: dict[str, Any], serving: Serving, wish: Wish) -> dict[str, Any]:
+    """The answer that was given first, to whoever asks now, without what may not be shown any more."""
+    items = [row for row in given["items"] if row["item_id"] in serving.items.available]
+    return {**given, "user_id": wish.user_id, "session_id": wish.session_id, "items": items}
 
 
 def _seen(rule: str, history: Sequence[Signal]) -> set[str]:

@@ -45,7 +45,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
     primary = next((read for read in reads if read.role == "primary"), None)
     novelty = report_novelty.novelty(session, row, primary, until)
     trust = report_trust.trust(session, row, counts, ratio, shares, reads, until, waiting)
-    told = alerts.found(trust, reads, alpha=1 - chosen.level, same_arms=same_arms(row))
+    told = alerts.found(trust, reads, plan=plan, alpha=1 - chosen.level, same_arms=same_arms(row))
     return {
         "experiment": row.key,
         "phase": row.phase,
@@ -84,12 +84,30 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
             "level": chosen.level,
             "means": "Welch's t; relative lift by the delta method",
             "ratios": "delta method, the unit is the user",
-            "adjustment": "Holm for the primary metric, Benjamini-Hochberg for secondary metrics, none for guardrails",
+            "adjustment": _adjustment(chosen),
+            "past": _past(chosen),
             "regime": plan.effective_regime,
             "same_arms": same_arms(row),
             "analysis": chosen.to_dict(),
         },
     }
+
+
+_CORRECTIONS = {"holm": "Holm", "benjamini_hochberg": "Benjamini-Hochberg", "none": "none"}
+
+
+def _adjustment(chosen: Analysis) -> str:
+    primary, secondary = _CORRECTIONS[chosen.correction_primary], _CORRECTIONS[chosen.correction_secondary]
+    return f"{primary} for the primary metric, {secondary} for secondary metrics, none for guardrails"
+
+
+def _past(chosen: Analysis) -> str:
+    """Which days before a unit's exposure are its past, and what is made of them."""
+    days = "as long as the metric's window, 7 days where it has none"
+    if chosen.cuped_days is not None:
+        days = f"{chosen.cuped_days} day{'' if chosen.cuped_days == 1 else 's'}"
+    use = "CUPED adjusts by it" if chosen.cuped else "only checked for arms being alike; no CUPED"
+    return f"{days} before the exposure: {use}"
 
 
 def same_arms(row: ExperimentRow) -> bool:

@@ -19,6 +19,7 @@ from reclift.stats.comparison import arm_summary
 from reclift.stats.decision import MetricReading
 from reclift.stats.families import adjust_families
 from reclift.stats.group_sequential import latest_look
+from reclift.stats.multiple import Method
 from reclift.stats.plan import Plan
 from reclift.stats.quantile import quantile_summary
 from reclift.stats.result import ArmSummary, Comparison
@@ -90,7 +91,7 @@ def read_metrics(
         comparisons = compare_arms(session, row, metric, sums, cap=cap, within=segment is not None)
         resampled = bootstraps(session, row, metric, sums, cap) if segment is None else {}
         reads.append(Read(metric, role, cap, sums, comparisons, resampled))
-    return _adjusted(reads)
+    return _adjusted(reads, Analysis.from_dict(row.data.get("analysis")))
 
 
 def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> dict[str, Any]:
@@ -149,8 +150,13 @@ def readings(reads: Sequence[Read]) -> list[MetricReading]:
     ]
 
 
-def _adjusted(reads: Sequence[Read]) -> list[Read]:
-    adjusted = adjust_families(readings(reads))
+def _adjusted(reads: Sequence[Read], chosen: Analysis) -> list[Read]:
+    methods: dict[Role, Method] = {
+        "primary": chosen.correction_primary,
+        "secondary": chosen.correction_secondary,
+        "guardrail": "none",
+    }
+    adjusted = adjust_families(readings(reads), methods)
     return [replace(read, comparisons=reading.comparisons) for read, reading in zip(reads, adjusted, strict=True)]
 
 
@@ -178,6 +184,7 @@ def plan_of(row: ExperimentRow, units: int, first: int | None, until: int | None
         units=units,
         minimum_effect=chosen.minimum_effect,
         look_alpha=look_alpha,
+        correction=chosen.correction_primary,
         finished=row.status in {"stopped", "archived"},
     )
 

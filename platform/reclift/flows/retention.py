@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from reclift.domain.analysis import Analysis
 from reclift.domain.events import MICROS
 from reclift.domain.totals import EARLY
 from reclift.flows import metrics as metric_flow
@@ -83,7 +84,8 @@ def _settle(session: Session, edge: int) -> tuple[int, list[str]]:
             continue
         first = session.scalar(select(func.min(ExposureRow.at)).where(ExposureRow.experiment == row.key))
         began = round(row.started_at.timestamp() * MICROS) if row.started_at is not None else edge
-        needed = min(needed, min(began, first if first is not None else began) - window)
+        past = (Analysis.from_dict(row.data.get("analysis")).cuped_days or 0) * 24 * _HOUR
+        needed = min(needed, min(began, first if first is not None else began) - max(window, past))
     return needed, settled
 
 

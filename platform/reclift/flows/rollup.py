@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from reclift.domain.analysis import Analysis
 from reclift.domain.totals import Day, Measured, Unit, UnitFacts, compute
 from reclift.flows import metrics as metric_flow
 from reclift.flows.holdouts import KIND
@@ -57,12 +58,13 @@ class _Rows:
 def measured(session: Session) -> dict[tuple[str, int], Measured]:
     """(experiment, phase) -> what its reports show."""
     known = metric_flow.all_metrics(session)
-    result = {}
+    result: dict[tuple[str, int], Measured] = {}
     for row in session.scalars(select(ExperimentRow).where(*_RECOMPUTED)):
         keys = [row.metrics.get("primary"), *row.metrics.get("secondary", ()), *row.metrics.get("guardrails", ())]
         chosen = [known[key] for key in dict.fromkeys(keys) if key in known]
-        for phase in range(1, row.phase + 1):
-            result[row.key, phase] = Measured(chosen, everything=row.kind == KIND, placement=row.placement)
+        past_days = Analysis.from_dict(row.data.get("analysis")).cuped_days
+        one = Measured(chosen, everything=row.kind == KIND, placement=row.placement, past_days=past_days)
+        result |= {(row.key, phase): one for phase in range(1, row.phase + 1)}
     return result
 
 
@@ -82,7 +84,7 @@ def roll_up(database: Database, *, batch: int = BATCH, most: int | None = None) 
 
 
 def mark_all(session: Session, experiment: str) -> None:
-    """Let the rollup compute all units of an experiment anew, as after a change of its metrics."""
+    """Let the rollup compute all units of an experiment anew, as after a change of its metrics or past."""
     units = select(ExposureRow.unit_id).where(ExposureRow.experiment == experiment).distinct()
     session.execute(insert(DirtyUnit).from_select(["unit_id"], units))
 

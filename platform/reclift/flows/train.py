@@ -182,7 +182,7 @@ def train(
     with database.write() as session:
         row = session.get_one(ModelRow, model_id)
         row.state, row.error, row.artifact, row.size_bytes = fitted.state, fitted.error, fitted.name, fitted.size
-        row.metrics = fitted.metrics
+        row.metrics = fitted.metrics | fitted.search
         row.trained_at, row.seconds = now(), time.perf_counter() - started
         if fitted.data is not None:
             row.users, row.items = fitted.data.shape
@@ -213,6 +213,18 @@ class _Fitted:
     size: int | None = None
     data: Dataset | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, float] = field(default_factory=dict)
+
+
+def _search(model: Strategy) -> dict[str, float]:
+    """What fitting measured of an approximate search (`State.meta`), as metrics such as `search recall@10`."""
+    told = model.state().meta.get("search")
+    found = told.items() if isinstance(told, Mapping) else ()
+    return {
+        f"search {name}": float(value)
+        for name, value in found
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _measured(kind: type[Strategy], params: Parameters, data: Dataset, users: int) -> dict[str, Any]:
@@ -243,6 +255,7 @@ def _fit(
     model = kind.fit(
         data, parse_parameters(strategy, kind, full), lambda share, what: progress(0.1 + 0.8 * share, what)
     )
+    fitted.search = _search(model)
     fitted.error = check(model, data)
     if fitted.error is None:
         progress(0.95, "saving")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from reclift.stats.evidence import Evidence, Guard, guard, read_evidence
+from reclift.stats.multiple import holm
 from reclift.stats.plan import Plan
 from reclift.stats.result import Comparison, check_probability
 from reclift.stats.srm import SrmResult
@@ -155,10 +156,10 @@ def _weigh(evidence: Sequence[Evidence], guards: Sequence[Guard], plan: Plan, al
 
 
 def _check_of_the_platform(primary: Sequence[MetricReading], plan: Plan, alpha: float) -> Decision:
-    """An A/A test's verdict, by the smallest adjusted p-value."""
-    found = [
-        (c.p_value_adjusted, m.metric, c.arm) for m in primary for c in m.comparisons if c.p_value_adjusted is not None
-    ]
+    """An A/A test's verdict, by the smallest p-value; by Holm's whatever was chosen, since any of them is a fault."""
+    known = [(c.p_value, m.metric, c.arm) for m in primary for c in m.comparisons if c.p_value is not None]
+    adjusted = holm([p for p, _, _ in known])
+    found = [(p, metric, arm) for p, (_, metric, arm) in zip(adjusted, known, strict=True)]
     if not found:
         return Decision(Call.KEEP_RUNNING, ("Nothing can be said yet: no arm can be compared.", plan.progress_words))
     p, metric, arm = min(found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reclift.stats.multiple import holm
+from reclift.stats.multiple import corrected
 from reclift.stats.plan import Plan
 from reclift.stats.result import Code, Comparison, Interval
 from reclift.stats.words import p_words, percent
@@ -16,7 +16,7 @@ GuardState = Literal["safe", "harmed", "unproven", "unknown"]
 
 ALWAYS_VALID = "always-valid p"
 
-_CAUTIONS = (Code.TWYMAN, Code.COVARIATE_IMBALANCE, Code.SMALL_SAMPLE)
+_CAUTIONS = (Code.TWYMAN, Code.COVARIATE_IMBALANCE, Code.SMALL_SAMPLE, Code.UNCORRECTED)
 """Warnings of a comparison that a decision repeats."""
 
 
@@ -50,10 +50,10 @@ class Guard:
 
 
 def read_evidence(primary: Sequence[tuple[str, Sequence[Comparison]]], plan: Plan, alpha: float) -> list[Evidence]:
-    """Reads all primary comparisons together; always-valid p-values are adjusted among them by Holm's method."""
+    """Reads all primary comparisons together; always-valid p-values are adjusted among them as the plan says."""
     pairs = [(metric, comparison) for metric, comparisons in primary for comparison in comparisons]
     known = [(i, c.sequential.p_value) for i, (_, c) in enumerate(pairs) if c.sequential.p_value is not None]
-    adjusted = dict(zip([i for i, _ in known], holm([p for _, p in known]), strict=True))
+    adjusted = dict(zip([i for i, _ in known], corrected([p for _, p in known], plan.correction), strict=True))
     return [_read(metric, c, plan, alpha, adjusted.get(i)) for i, (metric, c) in enumerate(pairs)]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 from reclift.stats.result import Comparison, check_p_values
 
-Method = Literal["holm", "benjamini-hochberg", "none"]
+Method = Literal["holm", "benjamini_hochberg", "none"]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -47,24 +47,30 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def corrected(p_values: Sequence[float], method: Method = "holm") -> list[float]:
+    """The p-values of one family, adjusted by `method`; `none` leaves them as they are.
+
+    Raises:
+        ValueError: unknown method, or a p-value that is not in [0, 1].
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(get_args(Method))}")
+    if method == "none":
+        check_p_values(p_values)
+        return list(p_values)
+    return holm(p_values) if method == "holm" else benjamini_hochberg(p_values)
+
+
 def adjust(comparisons: Sequence[Comparison], method: Method = "holm") -> list[Comparison]:
     """The comparisons of one family with `p_value_adjusted` set; those without a p-value are not counted.
 
-    A family is what could be called a finding together: by the house's rule, all arms of all primary metrics (Holm),
-    all arms of all secondary metrics (Benjamini-Hochberg); guardrails are not adjusted, since missing harm is worse
-    than a false alarm.
+    A family is what could be called a finding together: all arms of all metrics of one role (`reclift.stats.families`).
 
     Raises:
         ValueError: unknown method.
     """
-    if method not in ("holm", "benjamini-hochberg", "none"):
-        raise ValueError(f"method is {method!r}; it must be holm, benjamini-hochberg or none")
     known = [(index, c.p_value) for index, c in enumerate(comparisons) if c.p_value is not None]
-    p_values = [p for _, p in known]
-    if method == "holm":
-        p_values = holm(p_values)
-    elif method == "benjamini-hochberg":
-        p_values = benjamini_hochberg(p_values)
+    p_values = corrected([p for _, p in known], method)
     result = list(comparisons)
     for (index, _), p in zip(known, p_values, strict=True):
         result[index] = replace(comparisons[index], p_value_adjusted=p)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from reclift.stats.multiple import Method
+
 Regime = Literal["fixed", "sequential", "group_sequential"]
 
 
@@ -21,6 +23,7 @@ class Plan:
         look_alpha: group-sequential only: the two-sided nominal level of the latest planned look that has been reached
             (`reclift.stats.group_sequential`); `None` before the first.
         finished: the experiment was stopped: nothing more will come.
+        correction: how the primary metrics' comparisons are corrected for being several.
     """
 
     regime: Regime = "sequential"
@@ -31,10 +34,13 @@ class Plan:
     minimum_effect: float | None = None
     look_alpha: float | None = None
     finished: bool = False
+    correction: Method = "holm"
 
     def __post_init__(self) -> None:
         if self.regime not in get_args(Regime):
             raise ValueError(f"regime is {self.regime!r}; it must be one of {', '.join(get_args(Regime))}")
+        if self.correction not in get_args(Method):
+            raise ValueError(f"correction is {self.correction!r}; it must be one of {', '.join(get_args(Method))}")
         for name in ("days_planned", "units_planned", "minimum_effect"):
             value = getattr(self, name)
             if value is not None and not value > 0:

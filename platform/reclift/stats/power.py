@@ -62,7 +62,8 @@ class Design:
         alpha: two-sided false positive rate of the family.
         power: probability of finding the lift.
         control_share: the control's share of the units of the two arms that are compared.
-        comparisons: how many primary comparisons share alpha (Bonferroni, which is what Holm needs at worst).
+        comparisons: how many primary comparisons share alpha (Bonferroni, which is what Holm and Benjamini-Hochberg
+            need at worst: when one arm only is better); 1 where they are not corrected.
         regime: `fixed` reads once at the end; `sequential` at any time, which needs more units.
         tuning: sequential only: units at which the always-valid interval is tightest.
     """

@@ -27,6 +27,7 @@ class Code(StrEnum):
     SMALL_COUNTS = "small_counts"
     TWYMAN = "twyman"
     COVARIATE_IMBALANCE = "covariate_imbalance"
+    UNCORRECTED = "uncorrected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def by_segment(
         )
         for name, (control, treatment) in segments.items()
     }
-    adjusted = adjust(list(read.values()), "benjamini-hochberg")
+    adjusted = adjust(list(read.values()), "benjamini_hochberg")
     comparisons = dict(zip(read, adjusted, strict=True))
     known = [c for c in adjusted if c.p_value is not None and c.std_error]
     if len(known) < 2:

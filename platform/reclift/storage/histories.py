@@ -1,4 +1,4 @@
-"""What users did lately, as strategies see it: from memory, filled from the database, kept fresh by what passes by."""
+"""What users did lately and what the shop told of them: from memory, filled from the database, kept fresh by news."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, null, select, type_coerce, union_all
 from sqlalchemy.exc import SQLAlchemyError
 
 from reclift.domain.events import MICROS
 from reclift.storage.database import Database
-from reclift.storage.tables import EventRow
+from reclift.storage.tables import EventRow, Profile
 from reclift.strategy import Signal
 
 log = structlog.get_logger(__name__)
@@ -28,22 +29,35 @@ UNSETTLED_SECONDS = 60.0
 _MOST_CHANGED = 20_000
 
 
+_NOTHING_TOLD: Mapping[str, Any] = MappingProxyType({})
+
+
+class Known(NamedTuple):
+    """What is known of a unit: signals, oldest first, and the attributes that the shop stored. Not to be changed."""
+
+    signals: tuple[Signal, ...] = ()
+    attributes: Mapping[str, Any] = _NOTHING_TOLD
+
+
+_NOBODY = Known()
+
+
 class _Entry(NamedTuple):
     """`loaded`: when it was read from the database; `own`: what this process took, and when."""
 
-    signals: tuple[Signal, ...]
+    known: Known
     loaded: float
     own: tuple[tuple[Signal, float], ...] = ()
 
 
 class Histories:
-    """A bounded cache of users' latest signals.
+    """A bounded cache of users' latest signals and stored attributes.
 
     Events that this process takes are added at once, so a click changes the very next answer. What others write is
     told by `changed`, by whoever follows the news (`storage.news`): an entry is trusted while the news are known until
     less than `ttl` seconds ago and do not name its unit, for some minutes at most. Without news an entry is trusted for
     `ttl` seconds. Either way, what another process has written counts after `ttl` at the latest, and a known user costs
-    no reading. While the database is away, old entries are better than none, and unknown users have no history.
+    no reading. While the database is away, old entries are better than none, and nothing is known of others.
     """
 
     def __init__(
@@ -63,61 +77,61 @@ class Histories:
         # What changed lately: a reading that began before must not pass for a newer one.
         self._changed: OrderedDict[str, float] = OrderedDict()
         # Made once: making it takes longer than running it.
-        self._query = (
-            select(EventRow.item_id, EventRow.type, EventRow.value, EventRow.at)
-            .where(
-                EventRow.unit_id == bindparam("unit"),
-                EventRow.item_id.is_not(None),
-                EventRow.type.in_(list(self._weights)),
-            )
-            .order_by(EventRow.at.desc(), EventRow.event_id.desc())
-            .limit(self._length)
-        )
+        self._query = _query(list(self._weights), length)
 
-    def get(self, unit: str) -> tuple[Signal, ...]:
-        """The unit's signals, oldest first. Never raises: without a database there is less to know."""
+    def known(self, unit: str) -> Known:
+        """What is known of the unit. Never raises: without a database there is less to know."""
         entry = self._entries.get(unit)
         now = time.monotonic()
         if entry is not None and entry.loaded > self._distrusted_at:
             age = now - entry.loaded
             if age < self._ttl or (age < KEPT_SECONDS and now - self._told_until < self._ttl):
-                return entry.signals
+                return entry.known
         if now < self._rest_until:
-            return entry.signals if entry is not None else ()
+            return entry.known if entry is not None else _NOBODY
         try:
-            signals = self._load(unit)
+            known = self._load(unit)
         except SQLAlchemyError as error:
             self._rest_until = time.monotonic() + 1.0
             log.warning("history_unavailable", reason=str(error).splitlines()[0])
-            return entry.signals if entry is not None else ()
-        return self._keep(unit, signals, now)
+            return entry.known if entry is not None else _NOBODY
+        return self._keep(unit, known, now)
 
-    def _load(self, unit: str) -> tuple[Signal, ...]:
+    def get(self, unit: str) -> tuple[Signal, ...]:
+        """The unit's signals alone, oldest first."""
+        return self.known(unit).signals
+
+    def _load(self, unit: str) -> Known:
         with self._database.within() as connection:
             rows = connection.execute(self._query, {"unit": unit}).all()
-        return tuple(
-            Signal(str(item), self._weights[kind], at / MICROS, kind, value) for item, kind, value, at in reversed(rows)
-        )
+        attributes = _NOTHING_TOLD
+        signals = []
+        for item, kind, value, at, told in reversed(rows):
+            if kind is None:
+                attributes = told
+            else:
+                signals.append(Signal(str(item), self._weights[kind], at / MICROS, kind, value))
+        return Known(tuple(signals), attributes)
 
-    def _keep(self, unit: str, signals: tuple[Signal, ...], began: float) -> tuple[Signal, ...]:
+    def _keep(self, unit: str, known: Known, began: float) -> Known:
         """Remember what was read from the database since `began`, with what this process took and it may not have."""
         with self._lock:
             before = self._entries.get(unit)
             own = tuple(
                 (signal, at)
                 for signal, at in (before.own if before is not None else ())
-                if began - at < UNSETTLED_SECONDS and signal not in signals
+                if began - at < UNSETTLED_SECONDS and signal not in known.signals
             )
             if own:
-                signals = self._newest((*signals, *(signal for signal, _ in own)))
+                known = known._replace(signals=self._newest((*known.signals, *(signal for signal, _ in own))))
             if max(self._changed.get(unit, began - 1), self._distrusted_at) >= began:
                 # Somebody changed it while it was being read: good for this answer, not for the next.
                 began = float("-inf")
-            self._entries[unit] = _Entry(signals, began, own)
+            self._entries[unit] = _Entry(known, began, own)
             self._entries.move_to_end(unit)
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
-        return signals
+        return known
 
     def _newest(self, signals: Iterable[Signal]) -> tuple[Signal, ...]:
         return tuple(sorted(signals, key=lambda known: known.at)[-self._length :])
@@ -135,12 +149,12 @@ class Histories:
                 entry = self._entries.get(unit)
                 if entry is None:
                     # Nothing is known, and so it is read when it is asked for; this must not be missing then.
-                    entry = _Entry((), float("-inf"))
-                if signal not in entry.signals:
+                    entry = _Entry(_NOBODY, float("-inf"))
+                if signal not in entry.known.signals:
                     own = [*(one for one in entry.own if now - one[1] < UNSETTLED_SECONDS), (signal, now)]
                     own.sort(key=lambda one: one[0].at)
-                    signals = self._newest((*entry.signals, signal))
-                    self._entries[unit] = _Entry(signals, entry.loaded, tuple(own[-self._length :]))
+                    known = entry.known._replace(signals=self._newest((*entry.known.signals, signal)))
+                    self._entries[unit] = _Entry(known, entry.loaded, tuple(own[-self._length :]))
                     while len(self._entries) > self._capacity:
                         self._entries.popitem(last=False)
 
@@ -185,3 +199,20 @@ class Histories:
         with self._lock:
             self._mark(unit, time.monotonic())
             self._entries.pop(unit, None)
+
+
+def _query(kinds: Sequence[str], length: int) -> Any:
+    """A unit's latest signals, newest first, and its profile, the one row without a type: one question for both."""
+    latest = (
+        select(EventRow.item_id, EventRow.type, EventRow.value, EventRow.at, EventRow.event_id)
+        .where(EventRow.unit_id == bindparam("unit"), EventRow.item_id.is_not(None), EventRow.type.in_(kinds))
+        .order_by(EventRow.at.desc(), EventRow.event_id.desc())
+        .limit(length)
+        .subquery()
+    )
+    nothing = null()
+    signals = select(latest, type_coerce(nothing, Profile.attributes.type).label("attributes"))
+    profile = select(nothing, nothing, nothing, nothing, nothing, Profile.attributes)
+    both = union_all(signals, profile.where(Profile.unit_id == bindparam("unit"))).subquery().c
+    rows = select(both.item_id, both.type, both.value, both.at, both.attributes)
+    return rows.order_by(both.at.desc(), both.event_id.desc())

@@ -1,9 +1,10 @@
-"""Who has new events, as told by the database itself: so that memories of what users did need not ask for each user.
+"""Who has new events or another profile, as told by the database itself: so that memories need not ask for each user.
 
 SQLite numbers the rows of a table in the order of their commits (it has one writer at a time): the news are the rows
-behind the last one that was read. PostgreSQL's writers commit in any order, and a number drawn early may appear late,
-so there the writers say it: `announce` sends a notification with the transaction, and notifications come in the order
-of the commits, to everyone who listens.
+behind the last one that was read. A profile that changes moves to the end of its table (see storage/profiles.py).
+PostgreSQL's writers commit in any order, and a number drawn early may appear late, so there the writers say it:
+`announce` sends a notification with the transaction, and notifications come in the order of the commits, to everyone
+who listens.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ _MOST_BYTES = 7_000
 """PostgreSQL takes payloads below 8,000 bytes."""
 _ANYBODY = "*"
 _ANSWER_SECONDS = 2.0
+_BEFORE_ALL = (0, None, None)
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
 def announce(connection: Connection, units: Collection[str]) -> None:
-    """Tell, when this transaction is committed, that these units have new events. On SQLite the rows say it."""
+    """Tell, when this transaction is committed, that something of these units is new. On SQLite the rows say it."""
     if not units or connection.dialect.name != "postgresql":
         return
     for payload in _payloads(sorted(units)):
@@ -59,7 +61,7 @@ class News(Protocol):
     """Tells of whom something was written."""
 
     def read(self) -> set[str] | None:
-        """Units with events that were committed since the last reading and before this one; None: it may be anybody.
+        """Units of whom something was committed since the last reading and before this one; None: it may be anybody.
 
         Raises SQLAlchemy's errors while the database is away.
         """
@@ -70,35 +72,64 @@ class News(Protocol):
         ...
 
 
+class _End:
+    """The end of a table, as far as it was read."""
+
+    def __init__(self, table: str, mark: str, *, moves: bool = False) -> None:
+        """`mark`: SQL for a text that tells a row from any other that has had, or will have, its number.
+
+        `moves`: a row that changes goes to the end.
+        """
+        columns = f"SELECT rowid, {mark}, unit_id FROM {table}"  # noqa: S608 (our own names)
+        self._behind = f"{columns} WHERE rowid >= ? ORDER BY rowid LIMIT ?"
+        self._newest = f"{columns} ORDER BY rowid DESC LIMIT 1"
+        self._moves = moves
+        self._last: tuple[Any, ...] | None = None
+
+    def read(self, connection: Connection) -> set[str] | None:
+        """Units of the rows behind the last one; None: nobody knows.
+
+        The row that was the last one is read again: if it is another, or gone for good, numbers may be used anew.
+        """
+        if self._last is not None:
+            found = connection.exec_driver_sql(self._behind, (self._last[0], _MOST_UNITS + 2)).all()
+            rows = [tuple(row) for row in found]
+            if self._is_known(rows):
+                rows = rows[1:] if rows[:1] == [self._last] else rows
+                if len(rows) <= _MOST_UNITS:
+                    self._last = rows[-1] if rows else self._last
+                    return {unit for _, _, unit in rows}
+        row = connection.exec_driver_sql(self._newest).first()
+        self._last = tuple(row) if row is not None else _BEFORE_ALL
+        return None
+
+    def _is_known(self, rows: list[tuple[Any, ...]]) -> bool:
+        """Whether the last row is where it was, or known to have moved behind: then the rows are all that is new."""
+        if self._last in (_BEFORE_ALL, *rows[:1]):
+            return True
+        assert self._last is not None  # noqa: S101 (for the type checker)
+        number, _, unit = self._last
+        return self._moves and any(row[2] == unit for row in rows) and rows[0][0] != number
+
+
 class SqliteNews:
-    """Reads the rows behind the last one."""
+    """Reads the rows behind the last ones."""
 
     def __init__(self, database: Database) -> None:
         """Nothing connects before the first reading."""
         self._database = database
-        self._last: tuple[int, str | None] | None = None
+        self._ends = (_End("events", "event_id"), _End("profiles", "updated_at", moves=True))
 
     def read(self) -> set[str] | None:
-        """The row that was the last one is read again: if it is another or gone, numbers may have been used anew."""
+        """Each table's end, at one moment."""
         with self._database.engine.connect() as connection:
-            if self._last is not None:
-                number, key = self._last
-                rows = connection.exec_driver_sql(
-                    "SELECT rowid, event_id, unit_id FROM events WHERE rowid >= ? ORDER BY rowid LIMIT ?",
-                    (number, _MOST_UNITS + 2),
-                ).all()
-                if key is not None:
-                    known = bool(rows) and (rows[0][0], rows[0][1]) == self._last
-                    rows = rows[1:] if known else []
-                else:
-                    known = True
-                if known and len(rows) <= _MOST_UNITS:
-                    if rows:
-                        self._last = rows[-1][0], rows[-1][1]
-                    return {row[2] for row in rows}
-            row = connection.exec_driver_sql("SELECT rowid, event_id FROM events ORDER BY rowid DESC LIMIT 1").first()
-        self._last = (row[0], row[1]) if row is not None else (0, None)
-        return None
+            told = [end.read(connection) for end in self._ends]
+        units: set[str] = set()
+        for one in told:
+            if one is None:
+                return None
+            units |= one
+        return units
 
     def close(self) -> None:
         """Nothing is kept open."""

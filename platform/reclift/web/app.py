@@ -24,6 +24,7 @@ from reclift.web.api.traffic import traffic
 from reclift.web.application import Application, PeopleSessions
 from reclift.web.auth import Extension
 from reclift.web.backing import PlatformPages
+from reclift.web.lanes import Lanes
 from reclift.web.pages import init_pages
 from reclift.wiring import Runtime
 
@@ -48,6 +49,7 @@ def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> 
     app.config.update(config or {})
     app.session_interface = PeopleSessions()
     app.direct = frozenset({shop.name, health.name})
+    app.lanes = Lanes(runtime)
     app.extensions["reclift"] = Extension(runtime, PlatformPages(runtime))
     problems.install(app)
     for blueprint in (shop, manage, traffic, dead_letters, reports, planning, sdks, ofrep, health, docs):

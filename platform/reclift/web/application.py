@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+
+from reclift.web.lanes import Lanes, headers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _NOT_GIVEN: Any = inspect.signature(Flask.do_teardown_request).parameters["exc"].default
 """Flask's mark for "the exception that is being handled, if any"."""
@@ -36,9 +42,26 @@ class Application(Flask):
 
     Attributes:
         direct: names of the blueprints. They may have no hooks of their own; the first request checks that.
+        lanes: what is answered before Flask comes into it; None: nothing.
     """
 
     direct: frozenset[str] = frozenset()
+    lanes: Lanes | None = None
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The answer of a lane, or else Flask's. What a lane raises is handled as if a view had raised it."""
+        if self.lanes is None:
+            return super().wsgi_app(environ, start_response)
+        try:
+            answer = self.lanes.answer(environ)
+        except Exception as error:  # noqa: BLE001 (handed to the registered handlers, as Flask does)
+            with self.request_context(environ):
+                response = self.make_response(self.handle_user_exception(error))
+                return response(environ, start_response)
+        if answer is None:
+            return super().wsgi_app(environ, start_response)
+        start_response(*headers(answer))
+        return [answer.body]
 
     @cached_property
     def _direct_endpoints(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ def test_nothing_sent_is_the_default_whole() -> None:
 def test_what_was_sent_stands_beside_the_defaults_and_comes_back_whole() -> None:
     sent = {"regime": "group_sequential", "looks": 4, "family": "power", "rho": 3, "level": 0.9, "stratify": "country"}
     sent |= {"prior_mean": 0.0, "prior_sd": 0.05, "rate_prior_alpha": 2, "rate_prior_beta": 38, "bootstrap": 2000}
+    sent |= {"cuped_days": 28, "correction_primary": "none", "correction_secondary": "holm"}
     chosen, problems = check_analysis(sent, "analysis")
     assert problems == []
     assert chosen == {**Analysis().to_dict(), **sent}
@@ -26,6 +27,7 @@ def test_what_was_sent_stands_beside_the_defaults_and_comes_back_whole() -> None
 
 def test_an_effect_that_nobody_stated_is_none() -> None:
     assert check_analysis({"minimum_effect": None}, "analysis")[0]["minimum_effect"] is None
+    assert check_analysis({"cuped_days": None}, "analysis") == (Analysis().to_dict(), [])
 
 
 def test_rows_of_another_version_stay_readable() -> None:
@@ -47,6 +49,18 @@ def test_rows_of_another_version_stay_readable() -> None:
         ({"level": 1}, "analysis.level", "must be from 0.5 to 0.999"),
         ({"level": None}, "analysis.level", "must be a number"),
         ({"cuped": 1}, "analysis.cuped", "must be true or false"),
+        ({"cuped_days": 0}, "analysis.cuped_days", "must be from 1 to 90"),
+        ({"cuped_days": 7.5}, "analysis.cuped_days", "must be a whole number"),
+        (
+            {"correction_primary": "bonferroni"},
+            "analysis.correction_primary",
+            "must be one of holm, benjamini_hochberg, none",
+        ),
+        (
+            {"correction_secondary": None},
+            "analysis.correction_secondary",
+            "must be one of holm, benjamini_hochberg, none",
+        ),
         ({"minimum_effect": 0}, "analysis.minimum_effect", "must be from 0.0001 to 10"),
         ({"tuning": 9}, "analysis.tuning", "must be from 10 to 1e+09"),
         (

@@ -120,6 +120,21 @@ def test_only_lists_of_the_own_arm_since_the_exposure_count() -> None:
     assert found.totals["clicks"].numerator == 2.0
 
 
+@pytest.mark.parametrize(
+    ("days", "bought", "clicked"), [(None, 1.0, 2.0), (1, 1.0, 1.0), (2, 2.0, 1.0), (30, 3.0, 3.0)]
+)
+def test_the_past_is_as_long_as_the_experiment_chose(days: int | None, bought: float, clicked: float) -> None:
+    """BUYS has a window of a day, CLICKS has none: by default its past is a week."""
+    ages = (HOUR_MICROS, DAY_MICROS + 1, 29 * DAY_MICROS)
+    lists = [shown(f"old{n}", at=T0 - age) for n, age in enumerate((HOUR_MICROS, 6 * DAY_MICROS, 8 * DAY_MICROS))]
+    events = [did("purchase", T0 - age) for age in ages]
+    events += [did("click", T0 - 1, f"old{n}") for n in range(3)]
+    measured = Measured([BUYS, CLICKS], past_days=days)
+    found = compute(UnitFacts([exposed()], lists, events), {KEY: measured})[KEY].totals
+    assert (found["buys"].pre_numerator, found["clicks"].pre_numerator) == (bought, clicked)
+    assert measured.past == (days or 7) * DAY_MICROS
+
+
 def test_a_clock_that_is_behind_cannot_click_before_the_list_was_shown() -> None:
     lists = [shown("r1"), shown("r2", at=T0 + DAY_MICROS)]
     early = [did("click", T0 - 3_600_000_000, "r1"), did("click", T0 - 5, "r2")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from reclift.flows.answered import Answered
@@ -45,6 +46,10 @@ def test_the_same_question_gets_the_same_list_whenever_it_is_asked() -> None:
         {"context_items": ["q"]},
         {"exclude": frozenset({"b", "c"})},
         {"attributes": {"c": 2}},
+        {"attributes": {"c": True}},
+        {"attributes": {"c": 1.0}},
+        {"attributes": {"c": 1, "stored": None}},
+        {"attributes": {}},
         {"candidates": frozenset({"a"})},
         {"user_id": "u2"},
     ],
@@ -53,6 +58,16 @@ def test_any_change_is_another_question(change: dict[str, Any]) -> None:
     answered, toy = Answered(), served()
     answered.note(toy, QUERY, ITEMS)
     assert answered.get(toy, replace(QUERY, **change)) is None
+
+
+@pytest.mark.parametrize("inner", [{"a": 1}, [1], [[{"a": 1}]]])
+def test_attributes_are_told_apart_however_deep(inner: Any) -> None:
+    answered, toy = Answered(), served()
+    other = orjson.loads(orjson.dumps(inner).replace(b"1", b"true"))
+    assert inner == other  # to Python
+    answered.note(toy, replace(QUERY, attributes={"c": inner}), ITEMS)
+    assert answered.get(toy, replace(QUERY, attributes={"c": other})) is None
+    assert answered.get(toy, replace(QUERY, attributes={"c": orjson.loads(orjson.dumps(inner))})) is ITEMS
 
 
 def test_another_model_is_asked_anew() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from reclift.domain.events import MICROS, Facts
 from reclift.flows import item_novelty
 from reclift.flows.clock import now, now_micros
-from reclift.flows.recommend import Wish
+from reclift.flows.wish import Wish
 from reclift.storage.tables import ImpressionRow, ItemNovelty, ItemRow, JobRun
 from reclift.wiring import Runtime
 from reclift.worker import scheduled

@@ -14,7 +14,7 @@ from reclift.domain.events import MICROS, Facts
 from reclift.flows import catalogue, experiments, model_check, models, train
 from reclift.flows.clock import now, now_micros
 from reclift.flows.errors import Invalid
-from reclift.flows.recommend import Wish
+from reclift.flows.wish import Wish
 from reclift.storage.tables import ModelRow
 from reclift.strategy import Dataset, Item, NoParameters, Query, Scored
 from reclift.wiring import Runtime

@@ -16,7 +16,7 @@ from reclift.flows import catalogue, heartbeat, models, train
 from reclift.flows.clock import now, now_micros
 from reclift.flows.errors import Conflict, NotFound
 from reclift.storage.tables import AuditEntry, ExperimentRow, ItemRow, ModelRow, Placement
-from reclift.strategy import Registry, Scored, StrategyError
+from reclift.strategy import Registry, Scored, State, StrategyError
 from reclift.wiring import Runtime
 from tests.unit.flows.conftest import start, train_one
 from tests.unit.flows.toys import Toy, draft
@@ -77,6 +77,21 @@ def test_a_sound_model_is_kept_and_activated(stocked: Runtime) -> None:
     (row,) = rows(stocked)
     assert row.data_until is not None
     assert abs(row.data_until.timestamp() - at / MICROS) < 1e-3
+
+
+def test_what_an_approximate_search_finds_stands_with_the_model(
+    stocked: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Toy.state
+    told = {"slack": 0.3, "recall@10": 0.99, "kind": "lists", "exact": True}
+    monkeypatch.setattr(Toy, "state", lambda toy: State(plain(toy).arrays, {"search": told}))
+    train_one(stocked, "toy")
+    (row,) = rows(stocked)
+    assert {name: value for name, value in row.metrics.items() if name.startswith("search")} == {
+        "search slack": 0.3,
+        "search recall@10": 0.99,
+    }
+    assert row.metrics["reason"].endswith("measuring needs 20")  # and what was not measured is still said
 
 
 def test_versions_count_up_and_the_newest_answers(stocked: Runtime) -> None:

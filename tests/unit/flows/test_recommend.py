@@ -14,8 +14,8 @@ from reclift.flows import catalogue, experiments, rollup
 from reclift.flows.assign import assign, expose
 from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
-from reclift.flows.recommend import Wish
 from reclift.flows.serving import Served, Serving
+from reclift.flows.wish import Wish
 from reclift.storage.eventlog import NullSink, SinkUnavailable
 from reclift.storage.tables import ExperimentUnit, ExposureRow, ImpressionRow, Placement
 from reclift.strategy import Query, Scored

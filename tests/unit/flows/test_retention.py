@@ -73,6 +73,18 @@ def test_old_facts_go_and_totals_stay_even_when_their_units_come_back(runtime: R
     assert drop_old(runtime.database, 90) == Dropped(0, 0, [])
 
 
+def test_a_chosen_past_is_kept_with_its_experiment(runtime: Runtime) -> None:
+    runtime.direct.append(Facts([event("past", "u-far", ago(240)), event("before that", "u-far", ago(300))]))
+    make(runtime, "far", started=200, stopped=None)
+    with runtime.database.write() as session:
+        row = session.scalars(select(ExperimentRow).where(ExperimentRow.key == "far")).one()
+        row.data = {**row.data, "analysis": {"cuped_days": 60}}
+    assert drop_old(runtime.database, 90).events == 1
+    with runtime.database.read() as session:
+        assert session.get(EventRow, "past") is not None
+        assert session.get(EventRow, "before that") is None
+
+
 @pytest.mark.parametrize("stopped", [None, 80.0, 95.0])
 def test_an_experiment_that_runs_or_ended_lately_holds_its_facts_and_those_before(
     runtime: Runtime, stopped: float | None

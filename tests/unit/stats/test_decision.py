@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reclift.stats.comparison import compare
 from reclift.stats.decision import Call, MetricReading, decide
+from reclift.stats.evidence import read_evidence
+from reclift.stats.families import adjust_families
 from reclift.stats.group_sequential import latest_look, looks
 from reclift.stats.plan import Plan
 from reclift.stats.srm import srm
 from reclift.stats.sums import Sums
+from reclift.stats.words import p_words
 
 GOOD_SPLIT = srm([20_000, 20_000], [1, 1])
 CONTROL = Sums.of_counts(20_000, 2000)
@@ -50,6 +55,30 @@ def test_a_better_arm_ships_when_the_plan_is_over():
     assert (decision.call, decision.arm) == (Call.SHIP, "arm-1")
     assert decision.because[0].startswith("arm-1 is better than control on conversion: +20.0 %")
     assert decision.to_dict()["call"] == "ship"
+
+
+def test_arms_are_read_with_the_correction_of_the_plan():
+    weak = primary(2130, 2130, 2000)  # p just under .05 alone, twice that by Holm
+    running = Plan("sequential", days_planned=14, days_run=6)
+    always_valid = weak.comparisons[0].sequential.p_value
+    for method, factor in (("none", 1.0), ("benjamini_hochberg", 1.5), ("holm", 3.0)):
+        read = read_evidence([("c", weak.comparisons)], replace(running, correction=method), 0.05)
+        assert read[0].sentence.endswith(f"always-valid p {p_words(min(1.0, factor * always_valid))}.")
+    methods = {"primary": "none"}
+    (open_,) = adjust_families([weak], methods)
+    decision = decide(GOOD_SPLIT, [open_], replace(OVER, correction="none"))
+    assert decision.call is Call.SHIP
+    assert any(line.startswith("Not corrected, as was chosen: of 3 comparisons") for line in decision.because)
+    (careful,) = adjust_families([weak])
+    assert decide(GOOD_SPLIT, [careful], OVER).call is Call.KEEP_CONTROL
+    with pytest.raises(ValueError, match="correction is 'sidak'"):
+        Plan(correction="sidak")
+
+
+def test_an_a_a_test_is_corrected_whatever_was_chosen():
+    (open_,) = adjust_families([primary(2130, 2000, 2000)], {"primary": "none"})
+    decision = decide(GOOD_SPLIT, [open_], replace(OVER, correction="none"), same_arms=True)
+    assert decision.because[0].startswith("No difference between equal arms")
 
 
 def test_a_better_arm_waits_for_a_fixed_plan():

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import event as sqlalchemy_event
 
 from reclift.domain.events import Facts
+from reclift.flows.clock import now
 from reclift.storage import histories as histories_module
+from reclift.storage import profiles
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
-from reclift.storage.histories import Histories
+from reclift.storage.histories import Histories, Known
 from reclift.strategy import Signal
 from tests.unit.storage.rows import event
 
@@ -215,7 +218,7 @@ def test_what_changes_while_it_is_read_is_read_again(
     histories = make(database, ttl=50.0)
     load = histories._load
 
-    def slow(unit: str) -> tuple[Signal, ...]:
+    def slow(unit: str) -> Known:
         found = load(unit)
         clock.now += 1
         row = event("1", at=1_000_000, item_id="new")
@@ -242,3 +245,85 @@ def test_what_is_remembered_of_changes_is_bounded(
         histories.note([event(f"e{number}", f"v{number}")])
     assert len(histories._changed) == len(histories._entries) == 5
     assert histories._distrusted_at >= 195
+
+
+@pytest.fixture
+def put(database: Database) -> Callable[..., None]:
+    def put(unit: str, **attributes: Any) -> None:
+        with database.connection() as connection:
+            profiles.put(connection, unit, attributes, now())
+
+    return put
+
+
+def test_stored_attributes_come_with_the_history(
+    database: Database, write: Callable[..., None], put: Callable[..., None]
+) -> None:
+    write(event("1"), event("2", "only an event"))
+    put("u1", country="CN", tags=[1, {"a": None}], n=1.5)
+    put("only a profile", country="US")
+    histories = make(database)
+    known = histories.known("u1")
+    assert (items(known.signals), known.attributes) == (["i1"], {"country": "CN", "tags": [1, {"a": None}], "n": 1.5})
+    assert histories.known("only a profile") == Known((), {"country": "US"})
+    assert histories.known("only an event").attributes == {}
+    assert histories.known("nobody") == Known()
+
+
+def test_one_question_is_enough_for_both(
+    database: Database, write: Callable[..., None], put: Callable[..., None]
+) -> None:
+    write(event("1"))
+    put("u1", country="CN")
+    histories = make(database)
+    asked: list[str] = []
+    sqlalchemy_event.listen(
+        database.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: asked.append(statement)
+    )
+    for _ in range(5):
+        assert histories.known("u1").attributes == {"country": "CN"}
+        assert histories.known("nobody").attributes == {}
+    assert len([one for one in asked if one.startswith("SELECT")]) == 2
+
+
+def test_a_changed_profile_is_known_as_news_are(
+    database: Database, put: Callable[..., None], write: Callable[..., None], clock: Clock
+) -> None:
+    histories = make(database, ttl=2.0)
+    histories.changed((), clock.now)
+    assert histories.known("u1").attributes == {}
+    put("u1", country="CN")
+    assert histories.known("u1").attributes == {}  # nobody said so
+    histories.persons_changed(["u1"])  # as the process that was told does
+    assert histories.known("u1").attributes == {"country": "CN"}
+    histories.note([event("own")])  # a click does not lose it
+    assert histories.known("u1").attributes == {"country": "CN"}
+    put("u1", country="US")
+    clock.now += 2.1  # no news: trusted no longer
+    assert histories.known("u1").attributes == {"country": "US"}
+    assert items(histories.known("u1").signals) == ["i1"]
+
+
+def test_without_a_database_the_old_profile_is_better_than_none(
+    database: Database, put: Callable[..., None], clock: Clock
+) -> None:
+    put("u1", country="CN")
+    histories = make(database)
+    histories.known("u1")
+    with database.connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE profiles RENAME TO away")
+    clock.now += 11
+    assert histories.known("u1").attributes == {"country": "CN"}
+    assert histories.known("stranger") == Known()
+
+
+def test_an_erased_persons_profile_is_gone(database: Database, put: Callable[..., None]) -> None:
+    here, elsewhere = make(database), make(database)
+    put("u1", country="CN")
+    for histories in (here, elsewhere):
+        assert histories.known("u1").attributes == {"country": "CN"}
+    with database.connection() as connection:
+        connection.exec_driver_sql("DELETE FROM profiles")
+    here.forget("u1")
+    elsewhere.persons_changed(None)
+    assert here.known("u1") == elsewhere.known("u1") == Known()

@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from reclift.domain.events import Facts
+from reclift.flows.clock import now
 from reclift.storage import news as news_module
+from reclift.storage import profiles
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.histories import Histories
@@ -64,6 +66,60 @@ def test_numbers_that_are_used_again_hide_nobody(database: Database, gone: list[
     assert news.read() == told
     write(database, event("e", "u5"))
     assert news.read() == {"u5"}
+
+
+def put(database: Database, unit: str, **attributes: object) -> None:
+    with database.connection() as connection:
+        profiles.put(connection, unit, attributes, now())
+
+
+def test_a_profile_is_news_whenever_it_changes(database: Database) -> None:
+    put(database, "old", n=1)
+    news = SqliteNews(database)
+    assert news.read() is None
+    put(database, "u1", n=1)
+    write(database, event("a", "u2"))
+    assert news.read() == {"u1", "u2"}
+    for number in range(3):  # the last one of the table, again and again
+        put(database, "u1", n=number)
+        assert news.read() == {"u1"}
+    put(database, "old", n=2)
+    put(database, "u1", n=9)
+    assert news.read() == {"old", "u1"}
+    assert news.read() == set()
+
+
+def test_a_profile_that_comes_back_under_its_old_number_is_not_missed(database: Database) -> None:
+    put(database, "u1", n=1)
+    news = SqliteNews(database)
+    news.read()
+    with database.connection() as connection:
+        connection.exec_driver_sql("DELETE FROM profiles")
+    put(database, "u1", n=2)
+    assert news.read() == {"u1"}
+    put(database, "u2", n=1)
+    with database.connection() as connection:
+        connection.exec_driver_sql("DELETE FROM profiles WHERE unit_id = 'u2'")
+    assert news.read() == set()  # gone before it was ever seen
+    put(database, "u1", n=3)
+    with database.connection() as connection:
+        connection.exec_driver_sql("DELETE FROM profiles WHERE unit_id = 'u1'")
+    assert news.read() is None
+    assert news.read() == set()
+
+
+def test_profiles_whose_numbers_are_made_anew_are_read_anew(database: Database) -> None:
+    for unit in ("u1", "u2", "u3"):
+        put(database, unit, n=1)
+    news = SqliteNews(database)
+    news.read()
+    with database.connection_outside_transaction() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("VACUUM")
+        connection.exec_driver_sql("BEGIN")
+    put(database, "u1", n=2)
+    assert news.read() in (None, {"u1"})
+    assert news.read() == set()
 
 
 def test_a_flood_is_anybody(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@ import pytest
 
 from reclift.strategy import Dataset, Query, Signal, StrategyError
 from strategies import matrix_factorization
-from strategies.matrix_factorization import MatrixFactorization, _largest_singular_value
+from strategies.factors import largest_singular_value
+from strategies.matrix_factorization import MatrixFactorization
 from strategies.ratings import rating_matrix
 from tests.unit.strategies.helpers import history_of, quiet, scores, shop
 
@@ -14,7 +15,7 @@ def fit(data, **params):
 
 def test_penalty_follows_the_strongest_pattern():
     matrix = shop().matrix
-    assert _largest_singular_value(matrix) == pytest.approx(np.linalg.norm(matrix.toarray(), 2), rel=1e-3)
+    assert largest_singular_value(matrix) == pytest.approx(np.linalg.norm(matrix.toarray(), 2), rel=1e-3)
 
 
 def test_folding_in_solves_the_user_s_weighted_least_squares():

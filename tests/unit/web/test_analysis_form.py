@@ -29,6 +29,7 @@ def test_what_is_not_chosen_has_its_default():
     Analysis(), Analysis("sequential", cuped=True, tuning=120_000),
     Analysis(stratify="country", prior_mean=-0.01, prior_sd=0.1, rate_prior_alpha=2.5, rate_prior_beta=40.0,
                  bootstrap=1_000, bootstrap_seed=7),
+    Analysis(cuped=True, cuped_days=28, correction_primary="none", correction_secondary="holm"),
     Analysis(level=0.999, minimum_effect=0.0001),
     Analysis("group_sequential", looks=50, family="power", rho=0.5, level=0.5, minimum_effect=10.0),
 ])  # fmt: skip
@@ -58,6 +59,8 @@ def test_choices_without_a_field_are_carried_along():
     ("tuning", "2000000000"), ("prior_mean", "-101"), ("prior_sd", "0"), ("rate_prior_alpha", "0"),
     ("rate_prior_beta", "x"), ("bootstrap", "199"), ("bootstrap", "10001"), ("bootstrap", "300.5"),
     ("bootstrap_seed", "-1"), ("stratify", 'a"b'), ("stratify", "a" * 65),
+    ("cuped_days", "0"), ("cuped_days", "91"), ("cuped_days", "1.5"), ("correction_primary", "sidak"),
+    ("correction_secondary", ""),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(field, text):
     payload, problems = build(**{field: text})
@@ -89,6 +92,13 @@ def test_a_block_in_words():
         "at 4 planned looks, by a power of the time (rho 1.5)", "95 % intervals", "with what users did before (CUPED)",
         "smallest lift worth having 2 %"]  # fmt: skip
     assert "tuned for 120,000 users" in analysis_form.said(Analysis("sequential", tuning=120_000).to_dict())[0]
+
+
+def test_the_past_and_the_corrections_in_words():
+    chosen = Analysis(cuped=True, cuped_days=1, correction_primary="benjamini_hochberg", correction_secondary="none")
+    assert analysis_form.said(chosen.to_dict())[2:] == [
+        "with what users did before (CUPED)", "a user's past is 1 day",
+        "primary metric: corrected by Benjamini-Hochberg", "secondary metrics: not corrected"]  # fmt: skip
 
 
 def test_cuped_and_strata_exclude_each_other():

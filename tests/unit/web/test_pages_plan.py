@@ -60,7 +60,7 @@ def test_sizes_follow_the_form(manager, platform):
     question = platform.calls[-1][1]
     assert question == {"placement": "home", "metric": "ctr", "arms": 2, "effect": 0.05, "traffic": 0.5,
                         "level": 0.95, "regime": "sequential", "days": 14,
-                        "weights": [0.5, 0.5], "tuning": 5000}  # fmt: skip
+                        "weights": [0.5, 0.5], "tuning": 5000, "corrected": True}  # fmt: skip
     assert "200,960 users" in page
     assert "find a lift of +5.0 %" in page
     assert "data-use-days=" in page

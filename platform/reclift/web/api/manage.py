@@ -12,7 +12,8 @@ from reclift.flows.jobs_again import again
 from reclift.flows.offline_online import beside_online
 from reclift.flows.plan_warnings import plan_warnings
 from reclift.strategy import StrategyError
-from reclift.web.api.body import answer, json_object, known_fields, mapping, query_text, query_whole, row_id
+from reclift.web.api.body import answer, json_object, query_text, query_whole, row_id
+from reclift.web.api.fields import known_fields, mapping
 from reclift.web.auth import actor, runtime, scoped
 from reclift.web.problems import bad_field
 

@@ -7,7 +7,8 @@ from flask import Blueprint, Response
 from reclift.flows import experiments, groups, holdouts, layers, phases, ramps
 from reclift.flows.errors import Conflict, Invalid
 from reclift.flows.preview import DAYS, Preview
-from reclift.web.api.body import answer, json_object, known_fields
+from reclift.web.api.body import answer, json_object
+from reclift.web.api.fields import known_fields
 from reclift.web.auth import actor, runtime, scoped
 
 traffic = Blueprint("traffic", __name__, url_prefix="/api/v1")

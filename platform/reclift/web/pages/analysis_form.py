@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from reclift.domain.analysis import FEWEST_RESAMPLES, MOST_RESAMPLES, Analysis
+from reclift.domain.analysis import FEWEST_RESAMPLES, MOST_CUPED_DAYS, MOST_RESAMPLES, Analysis
 
 from .backend import JSON, Problem
 from .traffic_form import number
@@ -35,14 +35,21 @@ FAMILIES = {
     "obrien_fleming": "cautious at first (O'Brien-Fleming)",
     "power": "by a power of the time (rho)",
 }
+CORRECTIONS = {
+    "holm": "Holm: no false alarm at all",
+    "benjamini_hochberg": "Benjamini-Hochberg: few false alarms among those called",
+    "none": "none: each comparison stands alone",
+}
+_CORRECTED = ("correction_primary", "correction_secondary")
 _OF_LOOKS = frozenset({"looks", "family", "rho"})
 _BOUNDS: Mapping[str, tuple[float, float]] = {
-    "looks": (2, 50), "rho": (0.5, 10), "level": (50, 99.9), "minimum_effect": (0.01, 1000), "tuning": (10, 1e9),
-    "prior_mean": (-100, 1000), "prior_sd": (0.01, 1000), "rate_prior_alpha": (0.001, 1e6),
-    "rate_prior_beta": (0.001, 1e6), "bootstrap": (0, MOST_RESAMPLES), "bootstrap_seed": (0, 2**31 - 1),
+    "cuped_days": (1, MOST_CUPED_DAYS), "looks": (2, 50), "rho": (0.5, 10), "level": (50, 99.9),
+    "minimum_effect": (0.01, 1000), "tuning": (10, 1e9), "prior_mean": (-100, 1000), "prior_sd": (0.01, 1000),
+    "rate_prior_alpha": (0.001, 1e6), "rate_prior_beta": (0.001, 1e6), "bootstrap": (0, MOST_RESAMPLES),
+    "bootstrap_seed": (0, 2**31 - 1),
 }  # fmt: skip
-_WHOLE = frozenset({"looks", "tuning", "bootstrap", "bootstrap_seed"})
-_FIELDS = frozenset({*_BOUNDS, "regime", "family", "cuped", "stratify"})
+_WHOLE = frozenset({"cuped_days", "looks", "tuning", "bootstrap", "bootstrap_seed"})
+_FIELDS = frozenset({*_BOUNDS, "regime", "family", "cuped", "stratify", *_CORRECTED})
 _LONGEST_NAME = 64
 
 Typed = dict[str, Any]
@@ -98,6 +105,10 @@ def payload(typed: Mapping[str, Any]) -> tuple[JSON, list[Problem]]:
         built["family"] = default["family"]
         if looks:
             problems.append(_problem("family", typed["family"], f"must be one of {', '.join(FAMILIES)}"))
+    for name in _CORRECTED:
+        built[name] = typed[name] if typed[name] in CORRECTIONS else default[name]
+        if typed[name] not in CORRECTIONS:
+            problems.append(_problem(name, typed[name], f"must be one of {', '.join(CORRECTIONS)}"))
     built["cuped"] = bool(typed["cuped"])
     built["stratify"], rule = _strata(typed)
     if rule:
@@ -158,6 +169,13 @@ def said(analysis: Mapping[str, Any]) -> list[str]:
         lines.append(f"like with like by {chosen.stratify}")
     else:
         lines.append("with what users did before (CUPED)" if chosen.cuped else "without CUPED")
+    if chosen.cuped_days is not None:
+        lines.append(f"a user's past is {chosen.cuped_days} day{'' if chosen.cuped_days == 1 else 's'}")
+    default = Analysis()
+    for name, metric in zip(_CORRECTED, ("primary metric", "secondary metrics"), strict=True):
+        if getattr(chosen, name) != getattr(default, name):
+            method = CORRECTIONS[getattr(chosen, name)].split(":")[0]
+            lines.append(f"{metric}: {'not corrected' if method == 'none' else f'corrected by {method}'}")
     if chosen.prior_sd is not None:
         lines.append(f"prior lift {chosen.prior_mean * 100:g} ± {chosen.prior_sd * 100:g} %")
     if (chosen.rate_prior_alpha, chosen.rate_prior_beta) != (1, 1):

@@ -15,8 +15,8 @@ class Planning(Protocol):
         """What `GET /api/v1/power` answers: units and days that an experiment needs, from its placement's past.
 
         `question` has `placement`, `metric`, `arms`, `effect`, `traffic`, `level`, `regime` ("fixed" or "sequential"),
-        `days` (or `None`), for which `by_days` then has an entry, and may have `tuning` and `weights`, the control's
-        first. `NotFound` for what is not there.
+        `days` (or `None`), for which `by_days` then has an entry, and may have `tuning`, `corrected` (whether arms are
+        corrected for being several) and `weights`, the control's first. `NotFound` for what is not there.
         """
         ...
 

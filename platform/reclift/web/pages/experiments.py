@@ -39,7 +39,8 @@ def _form_page(
         "pages/experiment_form.html", typed=typed, problems=problems, editing=key, placements=platform.placements(),
         strategies=strategies, metrics=platform.metrics(), operators=OPERATORS,
         layers=platform.layers(), groups=platform.groups(), models=platform.models(),
-        regimes=analysis_form.REGIMES, families=analysis_form.FAMILIES, blank_arm=experiment_form.BLANK_ARM,
+        regimes=analysis_form.REGIMES, families=analysis_form.FAMILIES, corrections=analysis_form.CORRECTIONS,
+        blank_arm=experiment_form.BLANK_ARM,
         fields_of={s["key"]: s["schema"] for s in strategies}, schema_form=schema_form,
     )  # fmt: skip
     return page, code

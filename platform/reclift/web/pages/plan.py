@@ -63,7 +63,7 @@ def _power(payload: JSON) -> tuple[JSON | None, str | None]:
         "placement": payload["placement"], "metric": payload["metrics"]["primary"], "arms": len(arms),
         "weights": weights, "effect": analysis["minimum_effect"] or WORTHWHILE_LIFT, "traffic": traffic,
         "level": analysis["level"], "regime": "sequential" if always_valid else "fixed", "tuning": analysis["tuning"],
-        "days": payload["planned_days"],
+        "days": payload["planned_days"], "corrected": analysis["correction_primary"] != "none",
     }  # fmt: skip
     try:
         answer = backend().power(question)

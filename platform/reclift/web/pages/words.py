@@ -43,7 +43,8 @@ WORDS: dict[str, Word] = {
     "p_adjusted": Word(
         "p adjusted",
         "The p-value after accounting for how many metrics and arms were compared.",
-        "With many comparisons some look good by luck; Holm's correction keeps that in check within a role of metrics.",
+        "With many comparisons some look good by luck; the correction that the experiment chose keeps that in check "
+        "within a role of metrics. Where it chose none, the report warns.",
     ),
     "chance_to_win": Word(
         "Chance to win",
@@ -136,6 +137,19 @@ WORDS: dict[str, Word] = {
         "Takes out of the numbers what users did on this placement before they met their arm, which narrows intervals.",
         "It helps most where users come back. Users without a past count as they are; the report says what it gained. "
         "Deng, Xu, Kohavi & Walker, WSDM 2013.",
+    ),
+    "cuped_days": Word(
+        "A user's past",
+        "How many days before meeting an arm count as what the user did before.",
+        "Left empty, it is as long as the metric's window, or 7 days. Longer helps where people come seldom; shorter "
+        "where tastes change fast. Chosen before the start.",
+    ),
+    "correction": Word(
+        "Correction",
+        "Every comparison is one more chance to be fooled by luck; a correction makes up for it.",
+        "Holm: in at most 5 of 100 experiments without any effect is anything called real. Benjamini-Hochberg: of what "
+        "is called real, at most 5 of 100 are expected to be luck; it finds more. None: nothing makes up for it, and "
+        "the report says so. With one arm beside the control and one metric, all three are the same.",
     ),
     "stratify": Word(
         "Like with like",

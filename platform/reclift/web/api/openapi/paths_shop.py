@@ -82,7 +82,8 @@ SHOP: dict[str, dict[str, Json]] = {
     "/users/{user_id}": {
         "put": operation(
             "Keep what is known of a user",
-            "Replaces the user's attributes.",
+            "Replaces the user's attributes. The next list is made with them, in other processes within "
+            "RECLIFT_PLAN_POLL_SECONDS. Arms do not follow from them: audiences see what a call sends.",
             {200: ("Kept.", "UserAnswer")},
             body="UserRequest",
             parameters=[_USER],

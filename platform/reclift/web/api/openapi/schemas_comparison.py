@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reclift.domain.analysis import Analysis
+from reclift.domain.analysis import CORRECTIONS, Analysis
 from reclift.web.api.openapi.parts import (
     Json,
     choice,
@@ -48,6 +48,16 @@ SCHEMAS: dict[str, Json] = {
             "rho": number("Of the power family.", minimum=0.5, maximum=10),
             "level": number("Of intervals.", minimum=0.5, maximum=0.999),
             "cuped": flag("Let values before exposure take variance out."),
+            "cuped_days": maybe(
+                whole(
+                    "Days before its exposure that are a unit's past; null: the metric's window.", minimum=1, maximum=90
+                )
+            ),
+            "correction_primary": choice(
+                "How the primary metric's comparisons are corrected for being several; none: the report warns.",
+                *CORRECTIONS,
+            ),
+            "correction_secondary": choice("Likewise, of the secondary metrics.", *CORRECTIONS),
             "minimum_effect": maybe(number("Smallest lift worth having.", minimum=0.0001, maximum=10)),
             "tuning": whole("Units at which the always-valid interval is tightest.", minimum=10, maximum=10**9),
             "stratify": maybe(text("Compare like with like by this attribute; not with `cuped`.", maxLength=64)),

@@ -141,7 +141,8 @@ SCHEMAS: dict[str, Json] = {
             "interactions": maybe(whole("Events learnt from.")),
             "size_bytes": maybe(whole("Of its artifact.")),
             "metrics": anything(
-                "What it found of what a sample of users chose last; or `reason`: why it was not measured."
+                "What it found of what a sample of users chose last; or `reason`: why it was not measured. "
+                "`search recall@10` and the like: what an approximate search finds of the exact answer."
             ),
             "error": maybe(text("Why it is not ready, or does not answer.")),
         },

@@ -19,7 +19,7 @@ from reclift.web.api.openapi.parts import (
     whole,
 )
 
-_ATTRIBUTES = anything("What is known of the user now; audiences are conditions on it.")
+_ATTRIBUTES = anything("What is known of the user now: audiences look at it, strategies beside what is stored.")
 _PREVIEW = text("The token of a preview link: shows its arm, and counts nothing.")
 _ASSIGNMENT = {
     "experiment": "home-recs",
@@ -162,7 +162,9 @@ SCHEMAS: dict[str, Json] = {
                     example={"category": ["shirts", "trousers"]},
                 )
             ),
-            "request_id": maybe(ident("Makes a retry safe: the same id gives the same answer and one impression.")),
+            "request_id": maybe(
+                ident("Makes a retry safe: the same id gives the same list and one impression. New for each list.")
+            ),
             "timestamp": maybe(
                 text("A past moment, for replays; needs a key with scope `replay`.", format="date-time")
             ),
@@ -323,7 +325,7 @@ SCHEMAS: dict[str, Json] = {
     "ItemsAnswer": obj("How many.", {"items": whole("Items written.", minimum=0)}, example={"items": 1}),
     "UserRequest": closed(
         "What the shop knows of a user.",
-        {"attributes": anything("Replaced whole; strategies may read them.")},
+        {"attributes": anything("Replaced whole. Strategies know them; audiences and reports see what calls send.")},
         required=["attributes"],
         example={"attributes": {"country": "CN", "segment": "returning"}},
     ),

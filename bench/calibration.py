@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from bench._coverage import USERS, by_taste, own_lists, truth
 from reclift.stats import binary
 from reclift.stats.comparison import compare
 from reclift.stats.cuped import cuped
@@ -27,6 +28,7 @@ from reclift.stats.estimate import two_sided_p
 from reclift.stats.estimators import estimate
 from reclift.stats.group_sequential import looks
 from reclift.stats.power import Baseline, Design, achieved_power, baseline, required_units
+from reclift.stats.rarefaction import compare_coverage
 from reclift.stats.readings import plain_effect
 from reclift.stats.sequential import always_valid_p
 from reclift.stats.srm import srm
@@ -319,7 +321,31 @@ def power(experiments: int) -> Iterator[Row]:
     yield from count(f"CTR, clustered, {lift:+.0%}", "ratio", ctr, lift=lift, arms=arms)
 
 
-PARTS = (false_positives, naive_is_wrong, looking_early, planned_looks, coverage, split, power)
+def catalogue(experiments: int) -> Iterator[Row]:
+    """The share of the catalogue that 500 users' lists show. The jackknife's variance is never too small on average."""
+    rng = np.random.default_rng(20_009)
+    for name, make, steepness, wider, side in (
+        ("every place by itself", own_lists, 1.0, 0.9, "="), ("by taste, whole lists alike", by_taste, 0.7, 0.6, "<="),
+    ):  # fmt: skip
+        old, new = truth(make, steepness), truth(make, wider)
+        false, naive, lift_in, difference_in = 0, 0, 0, 0
+        for _ in range(experiments):
+            control, same, other = (make(rng, USERS, s) for s in (steepness, steepness, wider))
+            base = control.read()
+            false += compare_coverage(base, same.read()).p_value < 0.05
+            naive += compare_coverage(control.naive(), same.naive()).p_value < 0.05
+            c = compare_coverage(base, other.read())
+            lift_in += c.lift_ci.low <= new / old - 1 <= c.lift_ci.high
+            difference_in += c.difference_ci.low <= new - old <= c.difference_ci.high
+        at_least = "=" if side == "=" else ">="
+        yield Row(f"A/A catalogue coverage, 500 users an arm, {name}: p < .05", false, experiments, 0.05, side)
+        yield Row("  (for comparison) of all items that all users were shown", naive, experiments, 0.05)
+        change = f"{new / old - 1:+.0%}"
+        yield Row(f"interval of the lift, coverage {change}, {name}", lift_in, experiments, 0.95, at_least)
+        yield Row(f"interval of the difference, coverage {change}, {name}", difference_in, experiments, 0.95, at_least)
+
+
+PARTS = (false_positives, naive_is_wrong, looking_early, planned_looks, coverage, catalogue, split, power)
 
 
 def main() -> int:

@@ -40,16 +40,21 @@ WARM_SECONDS = 12
 """Enough to meet each of the 5,000 users, whose histories are read at the first meeting."""
 
 
-def impressions(folder: Path, settings: dict[str, str]) -> int:
-    """How many are in the tables, after everything that waits was moved there."""
+def impressions(folder: Path, settings: dict[str, str]) -> tuple[int, int]:
+    """How many are in the tables, after everything that waits was moved there, and how many of them a fallback filled.
+
+    A late strategy costs no answer, but its list is a cheap one.
+    """
     here = wiring.build(load_settings(data_dir=folder, **settings), queue=jobs.NullQueue())
     drain = here.stream_drain()
     if drain is not None:
         drain.until_done(300)
     with here.database.read() as session:
         count = session.scalar(select(func.count()).select_from(ImpressionRow)) or 0
+        filled = session.scalars(select(ImpressionRow.fallback).where(ImpressionRow.fallback.is_not(None)))
+        late = sum(1 for fallback in filled if fallback is not None)
     here.close()
-    return count
+    return count, late
 
 
 def measure(folder: Path, items: int, settings: dict[str, str], *, quick: bool) -> float:
@@ -76,8 +81,8 @@ def measure(folder: Path, items: int, settings: dict[str, str], *, quick: bool) 
         throughput(port, home, WARM_SECONDS)
         ratio = compare(port, [home], seconds=seconds, rounds=rounds)[home.name]
     answered = sum(count for path, count in _http.ANSWERED.items() if path == "/recommend")
-    kept = impressions(folder, settings)
-    print(f"  {answered:,} answers, {kept:,} impressions in the tables", flush=True)
+    kept, late = impressions(folder, settings)
+    print(f"  {answered:,} answers, {kept:,} impressions in the tables, {late:,} filled by the fallback", flush=True)
     # The load ends with calls under way: their impressions are kept and nobody counted their answers.
     if not answered <= kept <= answered + CONNECTIONS * 60:
         raise SystemExit(f"{answered} answers but {kept} impressions")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 
@@ -44,6 +45,45 @@ def test_a_metric_is_made_without_scripts(look, site):
     page.click("text=Create metric")
     expect(page.locator("h1")).to_have_text("Wishes")
     assert platform.made["wishes"]["kind"] == "proportion"
+
+
+@pytest.mark.parametrize("width", [1366, 390])
+def test_coverage_is_made_in_the_form_and_chosen_as_a_guardrail(look, site, width):
+    address, platform = site
+    page = look(width)
+    page.goto(f"{address}/metrics/new")
+    expect(page.get_by_text("a quarter of the smallest arm's")).to_be_hidden()
+    page.check("#kind-coverage")
+    expect(page.locator("[data-sentence]")).to_contain_text(
+        "The share of the available catalogue that lists show to equally many users of each arm; only the first 7 days"
+    )
+    expect(page.get_by_text("a quarter of the smallest arm's")).to_be_visible()
+    for hidden in ("#f-numerator-event", "#f-numerator-value", "#f-numerator-attributed", "#f-cap", "#f-denominator"):
+        expect(page.locator(hidden)).to_be_hidden()
+    page.fill("#f-numerator-position", "1")
+    page.fill("#f-window_hours", "")
+    page.fill("#f-margin", "5")
+    expect(page.locator("[data-sentence]")).to_contain_text("place 1 of lists shows")
+    expect(page.locator("[data-sentence]")).to_contain_text("tolerates a drop of up to 5 %")
+    page.fill("#f-name", "Coverage of the top")
+    page.click("text=Create metric")
+    expect(page.locator("h1")).to_have_text("Coverage of the top")
+    expect(page.locator("#definition")).to_contain_text("the different available items of lists shown, only at place 1")
+    made = platform.made["coverage_of_the_top"]["definition"]
+    assert (made["kind"], made["margin"], made["numerator"]["event"]) == ("coverage", 0.05, "impression")
+
+    page.goto(f"{address}/experiments/new")
+    assert "coverage_of_the_top" not in page.locator("#f-metrics-primary option").evaluate_all(
+        "all => all.map(one => one.value)"
+    )
+    page.fill("#f-name", "Wide")
+    page.select_option("#f-placement", "home")
+    page.select_option("#f-arms-0-strategy", "popularity")
+    page.select_option("#f-arms-1-strategy", "item_cf")
+    page.check("#guardrails-coverage_of_the_top")
+    page.click("text=Create draft")
+    expect(page.locator("#setup")).to_contain_text("Coverage of the top")
+    assert "coverage_of_the_top" in platform.experiment("wide")["metrics"]["guardrails"]
 
 
 def test_running_again_asks_first_and_can_be_left_by_a_key(look, site):

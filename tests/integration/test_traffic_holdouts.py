@@ -94,6 +94,8 @@ def test_a_stopped_holdout_lets_everybody_in(manage: Caller, shop: Caller) -> No
         ({"placement": "nowhere"}, "placement"),
         ({"metrics": {"primary": "nothing"}}, "metrics"),
         ({"metrics": {}}, "metrics.primary"),
+        ({"metrics": {"primary": "coverage"}}, "metrics.primary"),
+        ({"metrics": {"primary": "latency_p95"}}, "metrics.primary"),
         ({"metrics": ""}, "metrics.primary"),
         ({"metrics": {"primary": "ctr", "secondary": "ctr"}}, "metrics.secondary"),
         ({"metrics": {"primary": "ctr", "tertiary": []}}, "metrics.tertiary"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -118,6 +119,50 @@ def _sums(
     return {unit: (float(now), float(before)) for unit, now, before in rows}
 
 
+def _shown(connection: Connection, experiment: str, metric: Metric) -> dict[str, tuple[set[str], int]]:
+    """Unit -> the different items that its lists show, and how many lists those are."""
+    sqlite = connection.dialect.name == "sqlite"
+    items = "json_each(own.items) AS j" if sqlite else "jsonb_array_elements(own.items) AS j(value)"
+    item = "json_extract(j.value, '$.item_id')" if sqlite else "(j.value ->> 'item_id')"
+    position = "json_extract(j.value, '$.position')" if sqlite else "CAST(j.value ->> 'position' AS INTEGER)"
+    window = FOREVER // 2 if metric.window_hours is None else round(metric.window_hours * HOUR)
+    place = metric.numerator.position
+    key = {"experiment": experiment, "window": window}
+    lists = connection.execute(
+        text(f"WITH {FIRST} SELECT unit_id, COUNT(*) FROM own WHERE at < t0 + :window GROUP BY unit_id"), key
+    )
+    found: dict[str, tuple[set[str], int]] = {unit: (set(), count) for unit, count in lists}
+    rows = connection.execute(
+        text(
+            f"WITH {FIRST} SELECT DISTINCT own.unit_id, {item} FROM own, {items} WHERE own.at < own.t0 + :window "
+            f"AND {'TRUE' if place is None else f'{position} = {place}'}"
+        ),
+        key,
+    )
+    for unit, shown in rows:
+        found[unit][0].add(shown)
+    return found
+
+
+def _check_coverage(connection: Connection, experiment: str, metric: Metric) -> None:
+    rows = connection.execute(
+        text(
+            "SELECT unit_id, numerator, denominator, sample FROM unit_totals WHERE experiment = :experiment "
+            "AND phase = 1 AND metric = :metric"
+        ),
+        {"experiment": experiment, "metric": metric.key},
+    )
+    stored = {
+        unit: (json.loads(sample) if isinstance(sample, str) else sample, numerator, denominator)
+        for unit, numerator, denominator, sample in rows
+    }
+    expected = {
+        unit: (sorted(items), len(items), lists)
+        for unit, (items, lists) in _shown(connection, experiment, metric).items()
+    }
+    assert stored == expected, metric.key
+
+
 def totals(connection: Connection, experiment: str, metric: Metric, until: int = FOREVER) -> dict[str, Numbers]:
     """Unit -> its numbers, of units that have any; `until`: as of this moment."""
     above = _sums(connection, experiment, metric, metric.numerator, until)
@@ -218,6 +263,9 @@ def check(connection: Connection, experiments: dict[str, list[Metric]]) -> None:
         )
         assert {(unit, place): (shown, hit) for unit, place, shown, hit in rows} == positions(connection, experiment)
         for metric in metrics:
+            if metric.is_coverage:
+                _check_coverage(connection, experiment, metric)
+                continue
             assert stored_totals(connection, experiment, metric.key) == totals(connection, experiment, metric), (
                 metric.key
             )

@@ -58,6 +58,8 @@ DEFINITIONS: list[dict[str, Any]] = [
     },
     {"key": "back", "kind": "retention", "numerator": {"event": "visit"}, "after_hours": 24},
     {"key": "clicked", "kind": "proportion", "numerator": {"event": "click", "attributed": True}, "window_hours": 12},
+    {"key": "wide", "kind": "coverage", "numerator": {"event": "impression"}, "window_hours": 36},
+    {"key": "top", "kind": "coverage", "numerator": {"event": "impression", "position": 2}},
 ]
 METRICS = [Metric.from_dict(definition) for definition in DEFINITIONS]
 EXPERIMENTS = {"one": METRICS, "two": METRICS[:6]}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from reclift.stats.multiple import benjamini_hochberg, holm
 from reclift.stats.plan import Plan
 from reclift.stats.power import Baseline, Design, achieved_power, detectable_lift, required_units
 from reclift.stats.quantile import Sample, compare_samples, quantile, quantile_summary
+from reclift.stats.rarefaction import Losses, Spread, compare_coverage, depth, estimate, expected_items
 from reclift.stats.result import CannotCompute
 from reclift.stats.segments import by_segment
 from reclift.stats.sequential import always_valid_p, confidence_sequence
@@ -138,6 +141,46 @@ def test_decisions_are_always_reasoned_and_never_ship_a_worse_arm(first, second,
     if decision.call is Call.SHIP:
         assert first[1] > first[0]
         assert decision.arm == "new"
+
+
+SHOWN = st.lists(st.sets(st.integers(0, 12), max_size=5), max_size=40)
+
+
+def _losses(units, met):
+    def losses(weights):
+        own = np.array([sum(weights[int(met[item])] for item in items) for items in units])
+        return Losses(float(own.sum()), float((own**2).sum()))
+
+    return losses
+
+
+@given(SHOWN, SHOWN, st.integers(0, 20), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_coverage_is_a_share_of_the_catalogue_or_has_a_reason(first, second, catalogue, any_lists):
+    arms, spreads = [first, second], []
+    mets = [np.bincount([item for items in units for item in items] or [0], minlength=13) for units in arms]
+    for units in arms:
+        met = Counter(Counter(item for items in units for item in items).values())
+        spreads.append(Spread(len(units), len(units) if any_lists or met else 0, dict(met)))
+    drawn, reads = depth(spreads), []
+    assert all(drawn <= one.units / 4 or one.units < 4 or not one.lists for one in spreads)
+    for units, spread, met in zip(arms, spreads, mets, strict=True):
+        try:
+            reads.append(estimate(spread, drawn, catalogue, _losses(units, met)))
+        except CannotCompute as impossible:
+            assert not catalogue or spread.units < 4 or not spread.lists
+            reads.append(impossible.reason)
+        else:
+            assert 0 <= reads[-1].value * catalogue <= spread.shown + 1e-9
+            assert reads[-1].std_error > 0
+            more = [expected_items(spread, n) for n in range(1, spread.units + 1)]
+            assert more == sorted(more)  # more units are never shown less
+            assert more[-1] == pytest.approx(spread.shown)
+    found = compare_coverage(*reads)
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert (found.p_value is None) == ("p_value" in found.reasons)
+    back = compare_coverage(*reversed(reads))
+    assert found.p_value == (pytest.approx(back.p_value) if back.p_value is not None else None)
 
 
 UNITS = st.lists(

@@ -20,7 +20,7 @@ LIST_QUALITY = ("novelty", "diversity")
 
 
 class MetricKind(StrEnum):
-    """How a unit's facts become its number."""
+    """How facts become a number: a unit's own, or an arm's."""
 
     PROPORTION = "proportion"
     """1 for a unit that did it at least `minimum` times, else 0."""
@@ -34,6 +34,12 @@ class MetricKind(StrEnum):
     """1 for a unit that came back at least `after_hours` after its exposure, else 0."""
     QUANTILE = "quantile"
     """A quantile of the single amounts (of lists' latencies, of orders), or of units' totals."""
+    COVERAGE = "coverage"
+    """The share of the available catalogue that lists show to so many units: of an arm, not of a unit."""
+
+
+NOT_BY_SUMS = frozenset({MetricKind.QUANTILE, MetricKind.COVERAGE})
+"""Kinds that sums over units do not tell: what rests on sums refuses them, as a primary metric for one."""
 
 
 class MetricError(ValueError):
@@ -97,7 +103,7 @@ class Metric:
 
     @property
     def statistic(self) -> Literal["proportion", "mean", "ratio"]:
-        """Which statistic compares arms by their sums (of a quantile metric: its mean)."""
+        """Which statistic compares arms by their sums (of a metric that is not read `by_sums`: its mean)."""
         if self.kind in {MetricKind.PROPORTION, MetricKind.RETENTION}:
             return "proportion"
         return "ratio" if self.kind is MetricKind.RATIO else "mean"
@@ -106,6 +112,16 @@ class Metric:
     def is_quantile(self) -> bool:
         """Whether arms are compared by a quantile of single values, which sums do not tell."""
         return self.kind is MetricKind.QUANTILE
+
+    @property
+    def is_coverage(self) -> bool:
+        """Whether arms are compared by how much of the catalogue they show, which no unit has a share of."""
+        return self.kind is MetricKind.COVERAGE
+
+    @property
+    def by_sums(self) -> bool:
+        """Whether sums over units tell all: segments, power, the lift by days and primary metrics rest on them."""
+        return self.kind not in NOT_BY_SUMS
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `from_dict` takes."""
@@ -134,6 +150,8 @@ class Metric:
         _check_words(data)
         if kind is MetricKind.QUANTILE:
             _check_quantile(data, numerator)
+        if kind is MetricKind.COVERAGE:
+            _check_coverage(data, numerator)
         rest = {k: v for k, v in data.items() if k not in {"key", "name", "kind", "numerator", "denominator"}}
         return cls(
             key=key, name=data.get("name") or key, kind=kind, numerator=numerator, denominator=denominator, **rest
@@ -193,6 +211,18 @@ def _check_quantile(data: Mapping[str, Any], source: Source) -> None:
             f"numerator.value={source.value!r}: of single facts only amounts have quantiles (value, latency_ms, "
             "novelty, diversity); with of=units each unit's total has"
         )
+
+
+def _check_coverage(data: Mapping[str, Any], source: Source) -> None:
+    if source.event != IMPRESSION:
+        raise MetricError(
+            f"numerator.event={source.event!r}: coverage is of the items of lists; it must be `{IMPRESSION}`"
+        )
+    if source.value != "count":
+        raise MetricError(f"numerator.value={source.value!r}: coverage counts the items of lists; it must be count")
+    for name in ("cap", "cap_percentile"):
+        if data.get(name) is not None:
+            raise MetricError(f"{name}={data[name]!r}: coverage has no cap: no unit has a number of its own")
 
 
 _OF_LISTS = ("latency_ms", "fallback", *LIST_QUALITY)
@@ -338,6 +368,15 @@ BUILT_IN: tuple[Metric, ...] = (
         margin=0.1,
         format="percent",
         description="Share of pairs of a list's items that are of different categories, on average over lists.",
+    ),
+    Metric(
+        "coverage",
+        "Catalogue coverage",
+        MetricKind.COVERAGE,
+        Source(IMPRESSION),
+        margin=0.1,
+        format="percent",
+        description="Share of the available catalogue that lists show to equally many users of each arm.",
     ),
     Metric(
         "ctr_first",

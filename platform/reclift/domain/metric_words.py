@@ -26,6 +26,7 @@ _KINDS: Mapping[str, KindWords] = {
     "ratio": KindWords("Ratio", "How much of one thing for each of another?", _CAPS | {"denominator"}),
     "retention": KindWords("Retention", "What share of users comes back later?", frozenset({"after_hours"})),
     "quantile": KindWords("Quantile", "What do most stay under, say 95 of 100?", frozenset({"quantile", "of"})),
+    "coverage": KindWords("Coverage", "How much of the catalogue do lists show?", frozenset()),
 }
 
 _VALUES = {
@@ -96,6 +97,9 @@ def _core(metric: Metric) -> str:
         return (
             f"The {_ordinal(metric.quantile * 100)} percentile of the {_amount(what).removeprefix('sum of the ')}, {of}"
         )
+    if metric.is_coverage:
+        place = "lists show" if what.position is None else f"place {what.position} of lists shows"
+        return f"The share of the available catalogue that {place} to equally many users of each arm"
     below = f" per {_each(metric.denominator)}" if metric.denominator is not None else ""
     if kind == "ratio":
         return f"{_capital(_amount(what))}{below}, both summed over all users"

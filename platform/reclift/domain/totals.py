@@ -10,6 +10,7 @@ Definitions:
 - Of a place in the list, only what was shown there counts: its lists, and the events of just that item.
 - Impressions count from the first exposure on, within the window; those of other arms never do.
 - A holdout's lists are all that its units were shown on its placement (or anywhere), whatever decided them.
+- Coverage keeps which items a unit was shown, each once: an arm's coverage is of all its units together.
 - Values before exposure, in a window as long as the metric's (7 days where it has none) unless the experiment chose
   another, are kept for CUPED. Lists that were shown in it, and what was clicked on them, count there whatever decided
   them, if they were on the placement: no arm was met yet.
@@ -96,8 +97,8 @@ class Total:
     pre_numerator: float = 0.0
     pre_denominator: float = 0.0
     days: tuple[Day, ...] = ()
-    sample: tuple[float, ...] | None = None
-    """The single values of a quantile metric, the smallest first."""
+    sample: tuple[float, ...] | tuple[str, ...] | None = None
+    """The single values of a quantile metric, the smallest first; of coverage, the items that were shown, each once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,9 @@ def _total(
     until = None if window is None else exposed + window
     before = exposed - past
 
+    if metric.is_coverage:
+        return _shown(metric.numerator, [one for one in own if until is None or one.at < until])
+
     def pick(source: Source) -> tuple[list[Fact], list[Fact]]:
         facts = list(_facts(source, own, events))
         after = [fact for fact in facts if fact[0] >= exposed and (until is None or fact[0] < until)]
@@ -240,6 +244,19 @@ def _total(
         sample=_sample(metric, numerators) if metric.is_quantile else None,
         days=() if metric.is_quantile else _days(numerators, denominators),
     )
+
+
+def _shown(source: Source, lists: Sequence[Impression]) -> Total | None:
+    """The different items of a unit's lists. Numerator and denominator, items and lists, are what no arm adds up."""
+    items = {
+        str(item["item_id"])
+        for one in lists
+        for item in one.items
+        if source.position is None or item["position"] == source.position
+    }
+    if not lists:
+        return None
+    return Total(float(len(items)), float(len(lists)), sample=tuple(sorted(items)))
 
 
 def _facts(source: Source, lists: Sequence[Impression], events: Mapping[str, Sequence[Event]]) -> Iterable[Fact]:

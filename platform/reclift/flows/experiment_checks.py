@@ -8,9 +8,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from reclift.domain.metric import NOT_BY_SUMS, MetricKind
 from reclift.domain.problem import Problem
 from reclift.storage.tables import ExperimentRow, MetricRow, ModelRow, Placement
 from reclift.strategy import Registry, StrategyError, parse_parameters
+
+_WORDS = {MetricKind.QUANTILE: "a quantile"}
 
 
 def override_problems(row: ExperimentRow, fields: Mapping[str, Any]) -> list[Problem]:
@@ -51,10 +54,7 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
         problems += _pin_problems(session, arm, f"{place}.model")
     metrics = fields.get("metrics") or {}
     if isinstance(metrics, Mapping):
-        kinds = {
-            key: definition.get("kind")
-            for key, definition in session.execute(select(MetricRow.key, MetricRow.definition))
-        }
+        kinds = metric_kinds(session)
         known_metrics = set(kinds)
         named = [("metrics.primary", metrics.get("primary"))]
         for role in ("secondary", "guardrails"):
@@ -64,12 +64,25 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
             for field, key in named
             if key is not None and key not in known_metrics
         ]
-        if kinds.get(metrics.get("primary") or "") == "quantile":
-            rule = (
-                "cannot be a quantile (segments, power and the lift by days rest on sums); secondary or guardrail can"
-            )
-            problems.append(Problem("metrics.primary", metrics["primary"], rule))
+        problems += primary_problems(metrics.get("primary"), kinds)
     return problems
+
+
+def metric_kinds(session: Session) -> dict[str, Any]:
+    """Metric -> its kind."""
+    return {
+        key: definition.get("kind") for key, definition in session.execute(select(MetricRow.key, MetricRow.definition))
+    }
+
+
+def primary_problems(primary: object, kinds: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a metric as the primary one; nothing of an unknown one. `kinds`: metric -> its kind."""
+    kind = kinds.get(primary) if isinstance(primary, str) else None
+    if kind not in NOT_BY_SUMS:
+        return []
+    word = _WORDS.get(MetricKind(kind), kind)
+    rule = f"cannot be {word} (segments, power and the lift by days rest on sums); secondary or guardrail can"
+    return [Problem("metrics.primary", primary, rule)]
 
 
 def _pin_problems(session: Session, arm: Mapping[str, Any], field: str) -> list[Problem]:

@@ -15,7 +15,8 @@ from reclift.domain.validation import KEY, KEY_RULE
 from reclift.flows.clock import now
 from reclift.flows.configuration import record
 from reclift.flows.errors import Conflict, Invalid
-from reclift.storage.tables import ArmRow, ExperimentRow, MetricRow, Placement
+from reclift.flows.experiment_checks import metric_kinds, primary_problems
+from reclift.storage.tables import ArmRow, ExperimentRow, Placement
 
 KIND = "holdout"
 _FIELDS = frozenset({"key", "name", "placement", "share", "metrics", "note"})
@@ -87,7 +88,8 @@ def _metric_problems(session: Session, metrics: object) -> list[Problem]:
     if unknown:
         name = min(unknown)
         return [Problem(f"metrics.{name}", metrics[name], f"is not a role; roles: {', '.join(_ROLES)}")]
-    known = set(session.scalars(select(MetricRow.key)))
+    kinds = metric_kinds(session)
+    known = set(kinds)
     named = [metrics["primary"]]
     for role in ("secondary", "guardrails"):
         keys = metrics.get(role)
@@ -99,4 +101,4 @@ def _metric_problems(session: Session, metrics: object) -> list[Problem]:
         Problem("metrics", key, f"must be a metric; there are {', '.join(sorted(known))}")
         for key in named
         if key not in known
-    ]
+    ] + primary_problems(metrics["primary"], kinds)

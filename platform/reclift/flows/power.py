@@ -117,6 +117,12 @@ def past(session: Session, placement: str, metric: str) -> Past:
     known = metric_flow.all_metrics(session)
     if metric not in known:
         raise NotFound("metric", metric)
+    if known[metric].is_coverage:
+        raise Invalid.of(
+            "metric",
+            metric,
+            "is coverage: its power cannot be planned, no unit has a share of it; take a mean or a ratio",
+        )
     if known[metric].is_quantile:
         raise Invalid.of(
             "metric", metric, "is a quantile: its power cannot be planned from sums; take a mean or a ratio"

@@ -76,7 +76,7 @@ def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
         "series": report_parts.series(
             session,
             row,
-            [(read.metric, read.cap) for read in reads if read.role != "guardrail" and not read.metric.is_quantile],
+            [(read.metric, read.cap) for read in reads if read.role != "guardrail" and read.metric.by_sums],
         ),
         "positions": report_parts.position_view(session, row),
         "lists": report_lists.lists(session, row),

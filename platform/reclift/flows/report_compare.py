@@ -14,6 +14,7 @@ from reclift.stats.bootstrap import GROUPS, bootstrap, grouped
 from reclift.stats.comparison import compare
 from reclift.stats.group_sequential import Look, latest_look, looks, repeated_interval
 from reclift.stats.quantile import Sample, compare_samples
+from reclift.stats.rarefaction import NOT_SEQUENTIAL
 from reclift.stats.result import CannotCompute, Comparison
 from reclift.stats.sums import Sums
 from reclift.storage.aggregates_units import strata_sums, unit_values
@@ -146,6 +147,9 @@ def repeated(chosen: Analysis, share: float | None, comparison: Comparison) -> d
         reason = {"code": "no_look", "text": text}
         return answer | {"reasons": {"difference_ci": reason, "lift_ci": reason}}
 
+    if comparison.kind == "coverage":
+        reason = NOT_SEQUENTIAL.to_dict()
+        return answer | {"reasons": {"difference_ci": reason, "lift_ci": reason}}
     if share is None:
         return missing("No length was planned, so there are no planned looks.")
     reached = latest_look(design_of(chosen), share)

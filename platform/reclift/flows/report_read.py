@@ -15,6 +15,7 @@ from reclift.domain.metric import Metric
 from reclift.flows import metrics as metric_flow
 from reclift.flows.clock import now, to_datetime
 from reclift.flows.report_compare import bootstraps, compare_arms, compare_quantile, design_of, repeated
+from reclift.flows.report_coverage import CoverageRead, read_coverage
 from reclift.stats.comparison import arm_summary
 from reclift.stats.decision import MetricReading
 from reclift.stats.families import adjust_families
@@ -38,8 +39,9 @@ class Read:
 
     Attributes:
         bootstraps: arm -> the cross-check, where it was asked for.
-        levels: of a quantile metric, arm -> its quantile.
+        levels: of a quantile or coverage metric, arm -> its level.
         values: of a quantile metric, arm -> how many values it was read from.
+        coverage: of a coverage metric, all of its reading.
     """
 
     metric: Metric
@@ -50,6 +52,7 @@ class Read:
     bootstraps: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     levels: Mapping[str, ArmSummary] = field(default_factory=dict)
     values: Mapping[str, int] = field(default_factory=dict)
+    coverage: CoverageRead | None = None
 
 
 def roles(row: ExperimentRow, known: Mapping[str, Metric]) -> list[tuple[Metric, Role]]:
@@ -88,6 +91,10 @@ def read_metrics(
             values = {arm: sample.values.size for arm, sample in found.items()}
             reads.append(Read(metric, role, None, sums, compare_quantile(row, metric, found), {}, levels, values))
             continue
+        if metric.is_coverage:
+            read = read_coverage(session, row, metric, counts)
+            reads.append(Read(metric, role, None, sums, read.comparisons, levels=read.levels, coverage=read))
+            continue
         comparisons = compare_arms(session, row, metric, sums, cap=cap, within=segment is not None)
         resampled = bootstraps(session, row, metric, sums, cap) if segment is None else {}
         reads.append(Read(metric, role, cap, sums, comparisons, resampled))
@@ -103,8 +110,9 @@ def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> d
         "name": metric.name,
         "description": metric.description,
         "role": read.role,
-        "kind": "quantile" if metric.is_quantile else metric.statistic,
+        "kind": metric.statistic if metric.by_sums else metric.kind.value,
         "quantile": metric.quantile if metric.is_quantile else None,
+        "coverage": read.coverage.to_dict() if read.coverage else None,
         "format": metric.format,
         "direction": metric.direction,
         "window_hours": metric.window_hours,
@@ -112,7 +120,7 @@ def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> d
             {
                 "arm": arm.key,
                 "control": arm.control,
-                "total": read.sums[arm.key].x,
+                "total": float(read.coverage.shown[arm.key]) if read.coverage else read.sums[arm.key].x,
                 "denominator": _denominator(read, arm.key),
                 **(read.levels.get(arm.key) or arm_summary(read.sums[arm.key], metric.statistic)).to_dict(),
             }
@@ -130,7 +138,9 @@ def metric_view(row: ExperimentRow, read: Read, share: float | None = None) -> d
 
 
 def _denominator(read: Read, arm: str) -> float:
-    """What the arm's total is over: a ratio's denominator, a quantile's values, or units."""
+    """What the arm's total is over: a ratio's denominator, a quantile's values, the catalogue's items, or units."""
+    if read.coverage:
+        return float(read.coverage.catalogue)
     if read.metric.is_quantile:
         return float(read.values.get(arm, 0))
     return read.sums[arm].y if read.metric.statistic == "ratio" else read.sums[arm].n

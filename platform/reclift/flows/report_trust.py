@@ -155,7 +155,7 @@ def _before(row: ExperimentRow, reads: Sequence[Read]) -> list[Check]:
         (read.metric.name, compare(read.sums[control].past, read.sums[arm.key].past, kind=read.metric.statistic,
                                    arm=arm.key, control_arm=control))
         for read in reads
-        if not read.metric.is_quantile
+        if read.metric.by_sums
         for arm in row.arms
         if not arm.control and read.sums[control].has_covariate and read.sums[arm.key].has_covariate
     ]  # fmt: skip

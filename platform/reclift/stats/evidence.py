@@ -100,11 +100,21 @@ def guard(metric: str, c: Comparison, margin: float | None, plan: Plan) -> Guard
 
     With a margin it is a test of non-inferiority: `safe` when the whole interval loses less than the margin, `harmed`
     when the whole interval loses more. Without one, `harmed` when the whole interval is on the bad side of 0.
+
+    What has no reading that allows for looking (coverage) is read once, when the plan is over; `unproven` until then,
+    whatever the margin: nothing may ship past a guardrail that was not read.
     """
-    interval, relative = _interval(c, fixed=plan.effective_regime == "fixed" and plan.is_over)
+    once = c.sequential.reasons.get("difference_ci")
+    only_once = once is not None and once.code is Code.NOT_SEQUENTIAL
+    interval, relative = _interval(c, fixed=(plan.effective_regime == "fixed" or only_once) and plan.is_over)
 
     def read(state: GuardState, sentence: str) -> Guard:
         return Guard(c.arm, metric, state, sentence)
+
+    if only_once and not plan.is_over and c.difference_ci is not None:
+        return read(
+            "unproven", f"Guardrail {metric} is read for {c.arm} once the plan is over or the experiment stopped."
+        )
 
     if interval is None or (margin is not None and not relative):
         why = c.reasons.get("lift_ci") or c.reasons.get("difference_ci")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -230,6 +231,8 @@ def _mark_fresh(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> No
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # As PostgreSQL has it: a number for a unit that has to do with nothing else.
+    connection.create_function("sha256", 1, lambda name: hashlib.sha256(name.encode()).digest(), deterministic=True)
     connection.isolation_level = None  # transactions are begun by _begin_sqlite alone
     cursor = connection.cursor()
     for pragma in (

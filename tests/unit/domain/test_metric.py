@@ -88,6 +88,34 @@ def test_what_is_wrong_is_named_with_its_value_and_the_rule(change: dict[Any, An
         Metric.from_dict({**GOOD, **change})
 
 
+COVERAGE = {"key": "cover", "kind": "coverage", "numerator": {"event": "impression"}}
+
+
+def test_coverage_is_of_the_items_of_lists_or_of_a_place_in_them() -> None:
+    metric = Metric.from_dict({**COVERAGE, "numerator": {"event": "impression", "position": 1}, "window_hours": 24})
+    assert metric.is_coverage
+    assert (metric.by_sums, metric.is_quantile, metric.numerator.position) == (False, False, 1)
+    assert Metric.from_dict(metric.to_dict()) == metric
+    assert Metric.from_dict(GOOD).by_sums
+    assert not Metric.from_dict(QUANTILE).by_sums
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"numerator": {"event": "purchase"}}, "numerator.event='purchase': coverage is of the items of lists"),
+        ({"numerator": {"event": "impression", "value": "novelty"}}, "numerator.value='novelty': coverage counts"),
+        ({"cap": 5}, "cap=5: coverage has no cap"),
+        ({"cap_percentile": 0.9}, "cap_percentile=0.9: coverage has no cap"),
+        ({"denominator": {"event": "impression"}}, "denominator: a coverage metric has no one"),
+        ({"margin": 2}, "margin=2: must be from 0 to 0.99"),
+    ],
+)
+def test_what_is_wrong_with_coverage_is_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(MetricError, match=message):
+        Metric.from_dict({**COVERAGE, **change})
+
+
 @pytest.mark.parametrize("name", ["window_hours", "cap", "cap_percentile"])
 def test_bounds_may_be_left_open(name: str) -> None:
     assert getattr(Metric.from_dict({**GOOD, name: None}), name) is None

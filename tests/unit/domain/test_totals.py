@@ -258,6 +258,22 @@ def test_a_quantile_of_units_is_of_their_totals() -> None:
     assert total(PER_BUYER, [exposed()]) is None
 
 
+COVER = Metric("cover", "", MetricKind.COVERAGE, Source("impression"), window_hours=24.0)
+TOP = Metric("top", "", MetricKind.COVERAGE, Source("impression", position=1))
+
+
+def test_coverage_keeps_each_item_of_a_units_own_lists_once() -> None:
+    items = [{"item_id": one, "position": place} for place, one in enumerate("yxz", 1)]
+    lists = [shown("r1", items=items), shown("r2", at=T0 + 1, items=items[:1]), shown("r3", at=T0 + 2, items=[])]
+    lists += [shown("late", at=T0 + DAY_MICROS, items=[{"item_id": "w", "position": 1}])]
+    lists += [shown("r0", at=T0 - 5, items=[{"item_id": "v", "position": 1}])]
+    lists += [shown("other", "b", items=[{"item_id": "u", "position": 1}])]
+    assert total(COVER, [exposed()], lists) == Total(3.0, 3.0, sample=("x", "y", "z"))
+    assert total(TOP, [exposed()], lists) == Total(2.0, 4.0, sample=("w", "y"))
+    assert total(COVER, [exposed()], [shown("r3", items=[])]) == Total(0.0, 1.0, sample=())
+    assert total(COVER, [exposed()], lists[-2:]) is None
+
+
 def test_other_metrics_keep_no_single_values() -> None:
     found = total(REVENUE, [exposed()], [], did("purchase", T0 + 5, value=30.0))
     assert found is not None

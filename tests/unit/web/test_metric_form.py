@@ -51,6 +51,19 @@ def test_only_what_the_kind_has_is_taken() -> None:
     assert read(kind="retention", after_hours="0.5", window_hours="")[0]["after_hours"] == 12.0
 
 
+def test_coverage_is_of_lists_whatever_the_hidden_fields_hold() -> None:
+    meant, problems = read(
+        kind="coverage", key="cover", numerator_event="purchase", numerator_value="value", numerator_attributed="on",
+        numerator_position="1", cap="5", minimum="3",
+        **{"numerator_where-0-property": "", "numerator_where-0-equals": "shoes"},
+    )  # fmt: skip
+    assert problems == []
+    metric = Metric.from_dict(meant)
+    assert metric.is_coverage
+    assert (metric.numerator.event, metric.numerator.value, metric.numerator.position) == ("impression", "count", 1)
+    assert metric.cap is None
+
+
 def test_everything_wrong_is_named_at_once_by_the_forms_fields_and_units() -> None:
     assert wrong(
         name="", kind="ratio", numerator_event="", denominator_event="", denominator_value="latency_ms",
@@ -80,7 +93,10 @@ def test_everything_wrong_is_named_at_once_by_the_forms_fields_and_units() -> No
         ({"name": "商品"}, ("key", "", "must be 1-64 of a-z, 0-9, _ and -, starting with a letter or digit")),
         ({"numerator_position": "1"}, ("numerator.position", 1, "needs attributed")),
         ({"numerator_position": "first"}, ("numerator.position", "first", "must be a whole number from 1 to 1000")),
-        ({"kind": "mean"}, ("kind", "mean", "must be one of proportion, count, sum, ratio, retention, quantile")),
+        (
+            {"kind": "mean"},
+            ("kind", "mean", "must be one of proportion, count, sum, ratio, retention, quantile, coverage"),
+        ),
         ({"kind": "sum", "cap": "1e400"}, ("cap", "1e400", "must be a number")),
         ({"format": "furlongs"}, ("format", "furlongs", "must be one of percent, number, money, ms")),
     ],

@@ -36,7 +36,7 @@ class UnitTotal(Base):
 
     `arm` is the one that the unit met, empty where it met several and is left out of reports. Units without any row
     have zero everywhere. Nothing is capped here: caps are applied when arms are summed. `sample` has the single values
-    of metrics that are read as quantiles.
+    of metrics that are read as quantiles, and the different items that a unit was shown, of coverage.
 
     The key's index has all that is summed, in the order of arms: an arm's sums are one scan of it.
     """
@@ -51,7 +51,7 @@ class UnitTotal(Base):
     denominator: Mapped[float]
     pre_numerator: Mapped[float] = mapped_column(default=0.0)
     pre_denominator: Mapped[float] = mapped_column(default=0.0)
-    sample: Mapped[list[float] | None] = mapped_column(_Sample)
+    sample: Mapped[list[Any] | None] = mapped_column(_Sample)
     __table_args__ = (
         PrimaryKeyConstraint(
             "experiment", "phase", "metric", "arm", "unit_id",

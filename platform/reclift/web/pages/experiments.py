@@ -6,6 +6,8 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
+from reclift.domain.metric import NOT_BY_SUMS
+
 from . import analysis_form, experiment_form, schema_form
 from .audience import OPERATORS
 from .backend import Invalid, Problem, Refused, backend
@@ -37,7 +39,8 @@ def _form_page(
     strategies = platform.strategies()
     page = render_template(
         "pages/experiment_form.html", typed=typed, problems=problems, editing=key, placements=platform.placements(),
-        strategies=strategies, metrics=platform.metrics(), operators=OPERATORS,
+        strategies=strategies, metrics=platform.metrics(), not_primary=NOT_BY_SUMS,
+        operators=OPERATORS,
         layers=platform.layers(), groups=platform.groups(), models=platform.models(),
         regimes=analysis_form.REGIMES, families=analysis_form.FAMILIES, corrections=analysis_form.CORRECTIONS,
         blank_arm=experiment_form.BLANK_ARM,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from reclift.domain.metric import Metric
+from reclift.domain.metric import IMPRESSION, Metric, MetricKind
 from reclift.domain.metric_words import kind_words
 from reclift.flows import metrics
 
@@ -133,7 +133,10 @@ def definition(typed: Typed, taken: Sequence[str] = ()) -> tuple[dict[str, Any],
         wrong.append({"field": "name", "value": "", "rule": "is needed: what people call this metric"})
     for place in PLACES:
         if place == "numerator" or "denominator" in has:
-            meant[place] = _source(typed[place], place, wrong)
+            source = typed[place]
+            if typed["kind"] == MetricKind.COVERAGE:  # of lists only: the form hides what else there could be
+                source = {**source, "event": IMPRESSION, "value": "count", "where": []}
+            meant[place] = _source(source, place, wrong)
     for name, measure in MEASURES.items():
         special = name not in {"window_hours", "margin"}
         if typed[name] and (name in has or not special):
@@ -172,7 +175,7 @@ def _source(typed: Mapping[str, Any], place: str, wrong: list[Problem]) -> dict[
     if typed["position"]:
         at = typed["position"]
         source["position"] = int(at) if re.fullmatch(r"\d{1,9}", at, re.ASCII) else at
-    if typed["event"] == "impression":  # they have neither, and the form hides both
+    if typed["event"] == IMPRESSION:  # they have neither, and the form hides both
         source |= {"attributed": False, "where": {}}
     return source
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
+from reclift.domain.metric import NOT_BY_SUMS
+
 from . import audience, traffic_form
 from .backend import JSON, Invalid, NotFound, Problem, Refused, backend
 from .experiment_form import FIRST_CHOICE, KEY, KEY_RULE, slug
@@ -35,7 +37,8 @@ def _page(typed: Typed, problems: list[Problem], code: int = 200) -> Answer:
             waiting.setdefault(entry["layer"], []).append(entry)
     page = render_template(
         "pages/traffic.html", layers=platform.layers(), waiting=waiting, holdouts=holdouts, groups=platform.groups(),
-        placements=platform.placements(), metrics=platform.metrics(), typed=typed, problems=problems,
+        placements=platform.placements(), metrics=platform.metrics(),
+        not_primary=NOT_BY_SUMS, typed=typed, problems=problems,
     )  # fmt: skip
     return page, code
 

@@ -22,6 +22,11 @@ ALL_WORDS: dict[str, Word] = {
         "How much worse a guardrail may get before it fails.",
         "A guardrail is passed when the interval of its lift lies wholly above the margin (non-inferiority).",
     ),
+    "coverage": Word(
+        "Coverage",
+        "The share of the available catalogue that lists show to equally many users of each arm.",
+        "It grows with users, so all arms are read at a quarter of the smallest arm's. It is read once, at the end.",
+    ),
     "needed": Word(
         "Users needed",
         "Users of this arm and the control together that find the stated effect four times in five.",

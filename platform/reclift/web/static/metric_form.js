@@ -10,8 +10,11 @@ function showFields() {
   const kind = form.querySelector('[name="kind"]:checked');
   const has = new Set((kind?.dataset.fields ?? "").split(" "));
   for (const part of form.querySelectorAll("[data-only]")) part.hidden = !has.has(part.dataset.only);
+  for (const part of form.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== kind?.value;
+  for (const part of form.querySelectorAll("[data-not-kind]")) part.hidden = part.dataset.notKind === kind?.value;
   for (const part of form.querySelectorAll("[data-events-only]")) {
-    part.hidden = form.elements[`${part.dataset.eventsOnly}_event`].value.trim() === "impression";
+    const event = form.elements[`${part.dataset.eventsOnly}_event`].value.trim();
+    part.hidden = event === "impression" || kind?.value === "coverage";
   }
 }
 

@@ -36,7 +36,8 @@ _METRIC: dict[str, Json] = {
     "key": key("Its name; a definition never changes."),
     "name": text("For people."),
     "kind": choice(
-        "How a unit's events become its number.", "proportion", "count", "sum", "ratio", "retention", "quantile"
+        "How facts become a number; coverage is of an arm's lists together.",
+        *("proportion", "count", "sum", "ratio", "retention", "quantile", "coverage"),
     ),
     "numerator": ref("MetricSource"),
     "denominator": maybe(ref("MetricSource")),

@@ -64,8 +64,17 @@ SCHEMAS: dict[str, Json] = {
         {
             "metric": text("Its key."),
             "role": choice("Its role.", "primary", "secondary", "guardrail"),
-            "kind": choice("What compares the arms.", "proportion", "mean", "ratio", "quantile"),
+            "kind": choice("What compares the arms.", "proportion", "mean", "ratio", "quantile", "coverage"),
             "quantile": maybe(number("Which quantile; null: another kind.", **PROBABILITY)),
+            "coverage": maybe(
+                open_object(
+                    "Of a coverage metric: how it was read; null: another kind.",
+                    {
+                        "units": maybe(whole("At so many units of each arm; null: no arm can be.", minimum=1)),
+                        "catalogue": whole("Available items.", minimum=0),
+                    },
+                )
+            ),
             "arms": many(
                 open_object(
                     "One arm.",
@@ -80,6 +89,7 @@ SCHEMAS: dict[str, Json] = {
             ),
             "comparisons": many(ref("Comparison"), "Each arm against the control."),
         },
+        required=["metric", "role", "kind", "quantile", "arms", "comparisons"],
     ),
     "Report": open_object(
         "The lift report.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from functools import cache
 from typing import Any
 
 from pwdlib import PasswordHash
@@ -29,8 +30,15 @@ SCOPES: dict[str, str] = {
 MIN_PASSWORD = 10
 
 _hasher = PasswordHash((Argon2Hasher(),))
-# Checked when there is no such account, so that the answer takes as long as for a wrong password.
-_DECOY = _hasher.hash(secrets.token_hex(16))
+
+
+@cache
+def _decoy() -> str:
+    """Checked when there is no such account, so that the answer takes as long as for a wrong password.
+
+    Made at a process's first sign-in, whoever it is: commands and workers have none, and it takes as long as one.
+    """
+    return _hasher.hash(secrets.token_hex(16))
 
 
 def digest(key: str) -> str:
@@ -119,9 +127,10 @@ def create_account(
 
 def authenticate(session: Session, email: str, password: str) -> Account | None:
     """The account of this e-mail address and password, or None."""
+    decoy = _decoy()
     row = session.scalar(select(Account).where(Account.email == email.strip().lower()))
     if row is None or row.disabled_at is not None:
-        _hasher.verify(password, _DECOY)
+        _hasher.verify(password, decoy)
         return None
     valid, renewed = _hasher.verify_and_update(password, row.password_hash)
     if renewed is not None:

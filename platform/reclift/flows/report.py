@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from reclift.storage.database import Database
 from reclift.storage.tables import ExperimentRow, ReportRow
 
 _MOST_UNITS_NOW = 5_000
+_MOST_CONNECTIONS = 4
 
 
 def compute(session: Session, row: ExperimentRow) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def _decide(row: ExperimentRow, ratio: SrmResult, reads: Sequence[Read], plan: P
 
 def refresh(database: Database, key: str, *, keep: int = 50) -> dict[str, Any]:
     """Compute the report now and store it; the oldest beyond `keep` are forgotten."""
-    with database.read() as session:
+    with database.read_abreast(min(_MOST_CONNECTIONS, os.cpu_count() or 1)) as session:
         row = find(session, key)
         if row.started_at is None:
             raise Conflict(f"experiment {key!r} has not been started: there is nothing to report")

@@ -25,7 +25,8 @@ from reclift.stats.plan import Plan
 from reclift.stats.quantile import quantile_summary
 from reclift.stats.result import ArmSummary, Comparison
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import ArmCount, Segment, arm_sums, cap_value, units_between
+from reclift.storage.aggregates import ArmCount, Segment, cap_value, units_between
+from reclift.storage.aggregates_many import Asked, many_arm_sums
 from reclift.storage.aggregates_units import samples
 from reclift.storage.tables import ExperimentRow
 
@@ -81,11 +82,12 @@ def read_metrics(
     known = metric_flow.all_metrics(session)
     reads = []
     units = sum(count.units for count in counts.values())
-    for metric, role in roles(row, known):
-        if only is not None and role != only:
-            continue
-        cap = cap_value(session, row.key, row.phase, metric, units)
-        sums = arm_sums(session, row.key, row.phase, metric, counts, cap=cap, segment=segment)
+    wanted = [(metric, role) for metric, role in roles(row, known) if only is None or role == only]
+    caps = {metric.key: cap_value(session, row.key, row.phase, metric, units) for metric, _ in wanted}
+    asked = [Asked(metric, caps[metric.key]) for metric, _ in wanted]
+    found_sums = many_arm_sums(session, row.key, row.phase, asked, counts, segment=segment)
+    for metric, role in wanted:
+        cap, sums = caps[metric.key], found_sums[metric.key]
         if metric.is_quantile:
             found = samples(session, row.key, row.phase, metric.key, [arm.key for arm in row.arms], segment)
             levels = {arm: quantile_summary(sample, metric.quantile) for arm, sample in found.items()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import ceil, floor
 from typing import Any, NamedTuple
 
-import numpy as np
-from sqlalchemy import ColumnElement, case, func, select, true
+from sqlalchemy import ColumnElement, Connection, case, func, select, true
 from sqlalchemy.orm import Session
 
 from reclift.domain.metric import Metric
@@ -34,8 +34,8 @@ def here(experiment: str, phase: int) -> tuple[ColumnElement[bool], ...]:
     return ExperimentUnit.experiment == experiment, ExperimentUnit.phase == phase
 
 
-def within(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
-    """Units of this segment; None: all."""
+def of_segment(segment: Segment | None) -> tuple[ColumnElement[bool], ...]:
+    """Units of a segment; None: all."""
     if segment is None:
         return ()
     return (ExperimentUnit.attributes[segment.attribute].as_string() == segment.value,)
@@ -51,7 +51,7 @@ def arm_counts(session: Session, experiment: str, phase: int, segment: Segment |
             func.sum(case((alone, ExperimentUnit.impressions), else_=0)),
             func.sum(case((alone, 0), else_=1)),
         )
-        .where(*here(experiment, phase), *within(segment))
+        .where(*here(experiment, phase), *of_segment(segment))
         .group_by(ExperimentUnit.arm)
     )
     return {arm: ArmCount(int(units), int(impressions), int(several)) for arm, units, impressions, several in rows}
@@ -81,14 +81,29 @@ def cap_value(session: Session, experiment: str, phase: int, metric: Metric, uni
     """What a unit's number may be at most: the metric's cap, or its percentile over all units; None: no cap."""
     if metric.cap_percentile is None:
         return metric.cap
-    numbers = session.scalars(
-        select(UnitTotal.numerator).where(*of_metric(experiment, phase, metric.key), UnitTotal.arm != "")
-    ).all()
+    known = (*of_metric(experiment, phase, metric.key), UnitTotal.arm != "")
+    value = UnitTotal.numerator
+    rows, negative = session.execute(
+        select(func.count(), func.coalesce(func.sum(case((value < 0, 1), else_=0)), 0)).where(*known)
+    ).one()
     if not units:
         return metric.cap
-    everyone = np.zeros(max(units, len(numbers)))
-    everyone[: len(numbers)] = numbers
-    cap = float(np.quantile(everyone, metric.cap_percentile))
+    everyone = max(units, rows)
+    zeros = everyone - rows
+
+    def ranked(place: int) -> float:
+        """The number at a place in ascending order; those without a row are zeros between the others."""
+        if negative <= place < negative + zeros:
+            return 0.0
+        below = place < negative
+        order, offset = (value, place) if below else (value.desc(), everyone - 1 - place)
+        return float(session.scalars(select(value).where(*known).order_by(order).offset(offset).limit(1)).one())
+
+    place = (everyone - 1) * metric.cap_percentile
+    low, high = floor(place), ceil(place)
+    cap = ranked(low)
+    if high > low:
+        cap += (ranked(high) - cap) * (place - low)
     return cap if metric.cap is None else min(cap, metric.cap)
 
 
@@ -125,11 +140,11 @@ def products_of(metric: Metric, cap: float | None) -> dict[str, Any]:
 
 
 def arm_sums(
-    session: Session,
+    session: Session | Connection,
     experiment: str,
     phase: int,
     metric: Metric,
-    units: dict[str, ArmCount],
+    units: Mapping[str, ArmCount],
     *,
     cap: float | None = None,
     segment: Segment | None = None,
@@ -146,9 +161,14 @@ def arm_sums(
         .group_by(UnitTotal.arm)
     )
     if segment is not None:
-        query = query.join(ExperimentUnit, with_unit()).where(*within(segment))
+        query = query.join(ExperimentUnit, with_unit()).where(*of_segment(segment))
     found = {row[0]: dict(zip(products, map(float, row[1:]), strict=True)) for row in session.execute(query)}
-    return {arm: Sums(n=count.units, **({"x": 0.0, "xx": 0.0} | found.get(arm, {}))) for arm, count in units.items()}
+    return sums_by_arm(units, found)
+
+
+def sums_by_arm(units: Mapping[str, ArmCount], found: Mapping[str, Mapping[str, float]]) -> dict[str, Sums]:
+    """Sums of each arm, from what its units with a row add up to (field of `Sums` -> sum)."""
+    return {arm: Sums(n=count.units, **{"x": 0.0, "xx": 0.0, **found.get(arm, {})}) for arm, count in units.items()}
 
 
 def positions(session: Session, experiment: str, phase: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from reclift.domain.metric import Metric
 from reclift.stats.bootstrap import UnitValues
 from reclift.stats.quantile import Sample
 from reclift.stats.sums import Sums
-from reclift.storage.aggregates import Segment, here, of_metric, products_of, with_unit, within
+from reclift.storage.aggregates import Segment, here, of_metric, of_segment, products_of, with_unit
 from reclift.storage.tables import ExperimentUnit, UnitTotal
 
 
@@ -54,7 +54,7 @@ def samples(
             .order_by(UnitTotal.unit_id)
         )
         if segment is not None:
-            query = query.join(ExperimentUnit, with_unit()).where(*within(segment))
+            query = query.join(ExperimentUnit, with_unit()).where(*of_segment(segment))
         rows = session.scalars(query).all()
         lengths = [len(row or ()) for row in rows]
         values = np.array([value for row in rows for value in row or ()], dtype=np.float64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,9 @@ QUICK_SECONDS = 1.0
 
 _WRITE = "reclift_write"
 _FRESH = "reclift_fresh"
+_ABREAST = "reclift_abreast"
 _PING_SECONDS = 10.0
+_BEGIN_TRIES = 3
 
 
 def _dumps(value: Any) -> str:
@@ -95,6 +97,20 @@ class Database:
                 return
             with self._deadlines.cut(session.connection().connection.driver_connection, patience):
                 yield session
+
+    @contextmanager
+    def read_abreast(self, connections: int) -> Iterator[Session]:
+        """As `read`, for queries that may run side by side on SQLite: see `abreast`, which has the connections.
+
+        There are at most so many, and only one where others wrote again and again just as the reading began: they must
+        all see the same moment. PostgreSQL needs none of this: it has workers of its own for a large query.
+        """
+        with ExitStack() as stack:
+            session = stack.enter_context(self.read())
+            if self.is_sqlite and connections > 1:
+                others = [stack.enter_context(self.engine.connect()) for _ in range(connections - 1)]
+                session.info[_ABREAST] = others if _begin_as_one(session, others) else []
+            yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -172,6 +188,37 @@ class Database:
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def abreast(session: Session) -> list[Connection]:
+    """The session's connection, and others that see what it sees, each for one thread at a time."""
+    return [session.connection(), *session.info.get(_ABREAST, ())]
+
+
+def _begin_as_one(session: Session, others: Sequence[Connection]) -> bool:
+    """Begin a transaction on all, at one moment; whether it succeeded.
+
+    SQLite's `data_version` tells a connection whether anybody has committed since it last looked. When nobody has
+    between the look before all transactions began and the one within its own, then all of them see the same.
+    """
+    for _ in range(_BEGIN_TRIES):
+        before = [_data_version(other) for other in others]
+        for one in (session.connection(), *others):
+            one.exec_driver_sql("SELECT count(*) FROM sqlite_schema")  # the first reading fixes the moment
+        if [_data_version(other) for other in others] == before:
+            return True
+        session.rollback()
+        for other in others:
+            other.rollback()
+    return False
+
+
+def _data_version(connection: Connection) -> int:
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise RuntimeError("the connection is closed")
+    version: int = driver.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 def rows_changed(result: Result[Any]) -> int:

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import StatementError
 
-from reclift.storage.database import Database
+from reclift.storage import database as database_module
+from reclift.storage.database import Database, abreast
 from reclift.storage.tables import Alias, Configuration, EventRow, JobLock
 from tests.unit.storage.rows import event
 
@@ -110,3 +111,53 @@ def test_the_usual_names_of_postgresql_are_understood(name: str) -> None:
     database = Database(f"{name}://nobody@127.0.0.1:1/none")  # nothing connects
     assert database.url.drivername == "postgresql+psycopg"
     assert not database.is_sqlite
+
+
+def test_connections_abreast_see_one_moment_whoever_writes(database: Database) -> None:
+    stop = threading.Event()
+
+    def keep_writing() -> None:
+        number = 0
+        while not stop.wait(0.001):
+            number += 1
+            with database.write() as session:
+                session.add(Alias(alias=f"a{number}", unit_id="u", created_at=AT))
+
+    count = select(func.count()).select_from(Alias)
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    most = 0
+    try:
+        for _ in range(60):
+            with database.read_abreast(3) as session:
+                together = abreast(session)
+                most = max(most, len(together))
+                assert len({one.scalar(count) for one in (session, *together)}) == 1
+    finally:
+        stop.set()
+        writer.join()
+    assert most == 3
+    with database.read_abreast(3) as session:
+        first = [one.scalar(count) for one in abreast(session)]
+        with database.write() as other:
+            other.add(Alias(alias="late", unit_id="u", created_at=AT))
+        assert [one.scalar(count) for one in abreast(session)] == first
+        assert len(first) == 3
+
+
+def test_nobody_reads_beside_a_moment_that_has_passed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where somebody commits each time between the beginnings, one connection is left, and it works."""
+    look, written = database_module._data_version, []
+
+    def look_while_another_writes(connection: Connection) -> int:
+        version = look(connection)
+        with database.write() as other:
+            other.add(Alias(alias=f"a{len(written)}", unit_id="u", created_at=AT))
+        written.append(version)
+        return version
+
+    monkeypatch.setattr(database_module, "_data_version", look_while_another_writes)
+    with database.read_abreast(2) as session:
+        assert len(abreast(session)) == 1
+        assert session.scalar(select(func.count()).select_from(Alias)) == len(written)
+    assert len(written) == 2 * database_module._BEGIN_TRIES

@@ -10,15 +10,19 @@ from pydantic import Field
 
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State
 from strategies.content_features import item_vectors
-from strategies.serving import Catalogue, entries
+from strategies.search_effort import EXACT_UP_TO, EXACT_UP_TO_MEANS, RECALL_MEANS, approximate_if_as_good
+from strategies.serving import Catalogue, best_first, entries
+from strategies.short_sums import BUDGETS, ShortSums
 
 if TYPE_CHECKING:
-    from scipy.sparse import csc_matrix, csr_matrix
+    from scipy.sparse import csr_matrix
 
 COMMON = 1 / 32
 """A feature that more than this share of items has is kept as a full column, which adds up faster than a sparse one."""
 MOST_COMMON = 64
 """At most so many are."""
+SEED = 1
+"""Of the choice of users whose questions an approximate search is measured by."""
 
 
 class ContentParameters(Parameters):
@@ -40,6 +44,8 @@ class ContentParameters(Parameters):
     )
     history: int = Field(100, ge=1, le=1000, description="So many of the user's latest signals are used")
     max_features: int = Field(50_000, ge=10, le=1_000_000, description="The most frequent features are kept, so many")
+    exact_up_to: int = Field(EXACT_UP_TO, ge=0, le=1_000_000_000, description=EXACT_UP_TO_MEANS)
+    recall: float = Field(0.98, ge=0.5, le=0.999, description=RECALL_MEANS)
 
 
 class Content:
@@ -70,17 +76,26 @@ class Content:
         self._catalogue = Catalogue(arrays["item_ids"])
         self._row_starts, self._row_features = np.asarray(arrays["row_starts"]), np.asarray(arrays["row_features"])
         self._row_values = np.asarray(arrays["row_values"])
-        self._column_starts = np.asarray(arrays["column_starts"])
-        self._column_items, self._column_values = (
-            np.asarray(arrays["column_items"]),
-            np.asarray(arrays["column_values"]),
-        )
-        self._names = arrays["features"]
-        self._common, self._common_values = np.asarray(arrays["common"]), np.asarray(arrays["common_values"])
+        self._names = np.asarray(arrays["features"])
         self._prior = np.asarray(arrays["prior_scores"]) * params.prior
         self._coefficients = np.asarray(arrays["prior_coefficients"]) * params.prior
         self._penalty = params.regularization + params.background * np.asarray(arrays["energy"])
         self._described = np.flatnonzero(np.diff(self._row_starts) > 0)
+        self._column_starts = np.asarray(arrays["column_starts"])
+        self._column_items = np.asarray(arrays["column_items"])
+        self._column_values = np.asarray(arrays["column_values"])
+        self._common, self._common_values = np.asarray(arrays["common"]), np.asarray(arrays["common_values"])
+        self.index: ShortSums | None = None
+        if "column_tops" in arrays:
+            self.index = ShortSums(
+                self._column_starts,
+                self._column_items,
+                self._column_values,
+                arrays["column_tops"],
+                self._prior,
+                self._described,
+                float(state.meta["search"]["effort"]),
+            )
 
     @classmethod
     def fit(cls, data: Dataset, params: Any, progress: Progress) -> Self:
@@ -101,7 +116,6 @@ class Content:
         if known.any() and X.nnz:
             middle = liked[known].mean()
             coefficients = lsqr(X[known].astype(np.float64), liked[known] - middle, damp=given.regularization**0.5)[0]
-        common, common_values, columns = _columns(X)
         progress(0.9, "indexing")
         arrays = {
             "item_ids": data.item_ids,
@@ -109,40 +123,78 @@ class Content:
             "row_starts": X.indptr.astype(np.int64),
             "row_features": X.indices.astype(np.int32),
             "row_values": X.data,
-            "column_starts": columns.indptr.astype(np.int64),
-            "column_items": columns.indices.astype(np.int32),
-            "column_values": columns.data,
-            "common": common,
-            "common_values": common_values,
             "energy": np.asarray(X.multiply(X).sum(axis=0), dtype=np.float64).ravel(),
             "prior_coefficients": np.asarray(coefficients, dtype=np.float64),
             "prior_scores": np.asarray(X @ coefficients, dtype=np.float64),
         }
-        return cls(State(arrays=arrays), given)
+        model = cls(State(arrays | _columns(X)), given)
+        if len(model._described) <= given.exact_up_to:
+            return model
+        progress(0.95, "finding how far to look")
+        indexed = State(arrays | _columns(X, most_common=0) | {"column_tops": X.max(axis=0).toarray().ravel()})
+        return approximate_if_as_good(model, indexed, given, data, BUDGETS, seed=SEED, goal=given.recall)
 
     def recommend(self, query: Query) -> list[Scored]:
         """Learn the user's deviation, add it to everybody's preference, and name the features that decided."""
+        learned = self._learned(query)
+        if learned is None or query.k < 1:
+            return []
+        features, own = learned
+        if self.index is None:
+            picked = self._catalogue.pick(query, self._scores(features, own)[self._described], self._described)
+        else:
+            places = self._catalogue.candidates(query)
+            if places is None:
+                places = self.index.promising(features, own[features], query.k, self._catalogue.barred(query))
+                scores = self._scores_of(places, own)
+                order = best_first(scores, query.k)
+                picked = list(zip(places[order].tolist(), scores[order].tolist(), strict=True))
+            else:
+                places = places[np.isin(places, self._described, assume_unique=True)]
+                picked = self._catalogue.pick(query, self._scores_of(places, own), places)
+        reasons = self._reasons([place for place, _ in picked], own)
+        return [
+            Scored(self._catalogue.ids[place], score, None, reason)
+            for (place, score), reason in zip(picked, reasons, strict=True)
+        ]
+
+    def looked_at(self, query: Query) -> float | None:
+        """The share of the profile's features' entries that an answer adds up; `None` without a profile."""
+        learned = self._learned(query)
+        if learned is None:
+            return None
+        features, own = learned
+        return 1.0 if self.index is None else self.index.share(features, own[features])
+
+    def _learned(self, query: Query) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
+        """The features of the profile, and the user's deviation, shape (F,); `None` where nothing is known."""
         places, weights = self._catalogue.profile(query, self._params.history)
         if not len(places):
-            return []
+            return None
         features, deviation = self._deviation(places, weights)
         if not len(features):
-            return []
+            return None
+        own = np.zeros(len(self._names))
+        own[features] = deviation
+        return features, own
+
+    def _scores(self, features: NDArray[np.intp], own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of all items, from the columns of the profile's features."""
         picked, lengths = entries(self._column_starts, features)
         moved = np.bincount(
             self._column_items[picked],
-            weights=np.repeat(deviation, lengths) * self._column_values[picked],
+            weights=np.repeat(own[features], lengths) * self._column_values[picked],
             minlength=len(self._catalogue),
         )
-        own = np.zeros(len(self._names))
-        own[features] = deviation
         common = own[self._common].astype(np.float32) @ self._common_values
-        scores = (self._prior + moved + common)[self._described]
-        taste = self._coefficients + own
-        return [
-            Scored(self._catalogue.ids[place], score, None, self._reason(place, taste))
-            for place, score in self._catalogue.pick(query, scores, self._described)
-        ]
+        return np.asarray(self._prior + moved + common, dtype=np.float64)
+
+    def _scores_of(self, places: NDArray[np.intp], own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of some items, from their rows."""
+        picked, lengths = entries(self._row_starts, places)
+        products = own[self._row_features[picked]] * self._row_values[picked]
+        rows = np.repeat(np.arange(len(places)), lengths)
+        return self._prior[places] + np.bincount(rows, weights=products, minlength=len(places))
 
     def _deviation(
         self, places: NDArray[np.intp], weights: NDArray[np.float64]
@@ -157,14 +209,19 @@ class Content:
         kernel[np.diag_indices(len(places))] += 1 / weights
         return features, scaled.T @ np.linalg.solve(kernel, 1 - self._prior[places])
 
-    def _reason(self, place: int, taste: NDArray[np.float64]) -> str | None:
-        """The two features that added most, if any did."""
-        own = slice(self._row_starts[place], self._row_starts[place + 1])
-        features = self._row_features[own]
-        parts = (self._row_values[own] * taste[features]).tolist()
-        best = sorted(range(len(parts)), key=lambda number: -parts[number])[:2]
-        named = [str(self._names[features[number]]) for number in best if parts[number] > 0]
-        return f"matches {', '.join(named)}" if named else None
+    def _reasons(self, picked: list[int], own: NDArray[np.float64]) -> list[str | None]:
+        """For each item the two features that added most, if any did."""
+        found, lengths = entries(self._row_starts, np.array(picked, dtype=np.intp))
+        features = self._row_features[found]
+        parts = self._row_values[found] * (self._coefficients[features] + own[features])
+        rows = np.repeat(np.arange(len(picked)), lengths)
+        order = np.lexsort((-parts, rows))
+        rank = np.arange(len(order)) - (np.cumsum(lengths) - lengths)[rows]
+        best = (rank < 2) & (parts[order] > 0)
+        named: list[list[str]] = [[] for _ in picked]
+        for row, name in zip(rows[best].tolist(), self._names[features[order[best]]].tolist(), strict=True):
+            named[row].append(name)
+        return [f"matches {', '.join(names)}" if names else None for names in named]
 
     def state(self) -> State:
         """Item ids, features by item and by feature with their names, and everybody's preference."""
@@ -176,10 +233,11 @@ class Content:
         return cls(state, params)
 
 
-def _columns(X: csr_matrix) -> tuple[NDArray[np.int32], NDArray[np.float32], csc_matrix]:
+def _columns(X: csr_matrix, most_common: int | None = None) -> dict[str, NDArray[Any]]:
     """The most common features and their full columns, shape (C, I), and all the others' sparse ones."""
+    most = MOST_COMMON if most_common is None else most_common
     owners = np.bincount(X.indices, minlength=X.shape[1])
-    common = np.argsort(-owners, kind="stable")[:MOST_COMMON]
+    common = np.argsort(-owners, kind="stable")[:most]
     common = np.sort(common[owners[common] > COMMON * X.shape[0]])
     columns = X.tocsc()
     full = np.ascontiguousarray(columns[:, common].toarray().T)
@@ -188,4 +246,10 @@ def _columns(X: csr_matrix) -> tuple[NDArray[np.int32], NDArray[np.float32], csc
     columns.data[~np.repeat(rare, np.diff(columns.indptr))] = 0
     columns.eliminate_zeros()
     columns.sort_indices()
-    return common.astype(np.int32), full.astype(np.float32), columns
+    return {
+        "column_starts": columns.indptr.astype(np.int64),
+        "column_items": columns.indices.astype(np.int32),
+        "column_values": columns.data,
+        "common": common.astype(np.int32),
+        "common_values": full.astype(np.float32),
+    }

@@ -20,17 +20,10 @@ from numpy.typing import NDArray
 from reclift.strategy import State
 from strategies.serving import best_first
 
-EXACT_UP_TO = 20_000
-"""Up to so many items all are looked at, unless a parameter says otherwise; that takes about as long as lists do."""
-RECALL = 0.98
-"""The share of the exact best items that must be found, unless a parameter says otherwise."""
-EXACT_UP_TO_MEANS = (
-    "Up to so many items all are searched; above it only groups of alike items that suit the user, which is faster and "
-    "may miss a few (how many, training measures)"
-)
-RECALL_MEANS = "Of the best items so large a share at least shall be found where not all are searched"
 HEAD = 4096
 """So many of the longest items are always scored; one product of this size costs about as much as the calls around."""
+SLACKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+"""What may be tried for `VectorLists.effort`."""
 FIRST_LISTS = 32
 """So many lists are looked at together, and twice as many each further time."""
 
@@ -128,18 +121,18 @@ class VectorLists:
         starts: NDArray[np.int64],
         centres: NDArray[np.float32],
         spreads: NDArray[np.float32],
-        slack: float,
+        effort: float,
     ) -> None:
-        """All but `slack` may be memory-mapped.
+        """All but `effort` may be memory-mapped.
 
         Args:
             vectors: shape (I, d): the head by falling length, then list after list.
             starts: shape (L + 1,), places where lists begin, and I; before `starts[0]` is the head.
             centres: shape (L, d), the lists' means.
             spreads: shape (L,), root mean square of the distances of a list's items from its centre.
-            slack: the best score of a list is estimated as centre · q + slack |q| spread.
+            effort: the best score of a list is estimated as centre · q + effort |q| spread.
         """
-        self.slack = slack
+        self.effort = effort
         self._vectors, self._starts = np.asarray(vectors), np.asarray(starts)
         self._centres, self._spreads = np.ascontiguousarray(centres), np.ascontiguousarray(spreads)
         self._head = int(self._starts[0])
@@ -151,8 +144,8 @@ class VectorLists:
         arrays = state.arrays
         if "list_starts" not in arrays:
             return None
-        slack = float(state.meta["search"]["slack"])
-        return cls(vectors, arrays["list_starts"], arrays["list_centres"], arrays["list_spreads"], slack)
+        effort = float(state.meta["search"]["effort"])
+        return cls(vectors, arrays["list_starts"], arrays["list_centres"], arrays["list_spreads"], effort)
 
     def search(self, wanted: NDArray[np.floating], k: int, barred: Sequence[int] = ()) -> Best:
         """The best `k` by inner product with `wanted`, shape (d,)."""
@@ -163,7 +156,7 @@ class VectorLists:
         if best.edge >= length * (1 + 1e-4) * self._longest:
             return best  # nothing is longer in the lists, so nothing is better: exact
         estimates = self._centres @ asked
-        estimates += np.float32(self.slack * length) * self._spreads
+        estimates += np.float32(self.effort * length) * self._spreads
 
         def score(lists: Places) -> Floats:
             return np.concatenate(

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from reclift.strategy import Dataset, Parameters, Progress, Query, Scored, State, StrategyError
 from strategies.factors import fit_ranking, fit_rating, order_for_lists
-from strategies.item_lists import EXACT_UP_TO, EXACT_UP_TO_MEANS, RECALL, RECALL_MEANS, Best, VectorLists
-from strategies.item_lists_fit import listed_if_as_good
+from strategies.item_lists import SLACKS, Best, VectorLists
+from strategies.search_effort import EXACT_UP_TO, EXACT_UP_TO_MEANS, RECALL, RECALL_MEANS, approximate_if_as_good
 from strategies.serving import Catalogue
 
 FIRST_BLOCK = 4096
@@ -85,7 +85,7 @@ class MatrixFactorization:
         self._penalty = float(state.meta["penalty"])
         self._top = float(state.meta["top"])
         self._base = self._gram + self._penalty * np.eye(self._width)
-        self.lists = VectorLists.of(stored, state)
+        self.index = VectorLists.of(stored, state)
 
     @classmethod
     def fit(cls, data: Dataset, params: Any, progress: Progress) -> Self:
@@ -104,14 +104,14 @@ class MatrixFactorization:
             return model
         progress(share, "putting alike items into lists")
         arranged = order_for_lists(state, given.seed, augmented=given.objective == "rating")
-        return listed_if_as_good(model, arranged, given, data, seed=given.seed, goal=given.recall)
+        return approximate_if_as_good(model, arranged, given, data, SLACKS, seed=given.seed, goal=given.recall)
 
     def recommend(self, query: Query) -> list[Scored]:
         """All known items by predicted preference (or rating); nothing for users of whom nothing is known."""
         if query.k < 1:
             return []
-        if self.lists is not None and query.candidates is None:
-            best = self.searched(query)
+        if self.index is not None and query.candidates is None:
+            best = self._search(self.index, query)
             return [] if best is None else [Scored(self._catalogue.ids[place], score) for place, score in best.pairs()]
         if self._params.objective == "rating":
             folded = self._fold_rating(query)
@@ -124,23 +124,24 @@ class MatrixFactorization:
             return []
         return [Scored(self._catalogue.ids[place], score) for place, score in self._exact_best(query, taste)]
 
-    def searched(self, query: Query) -> Best | None:
-        """The best items as they are found through lists, and how many were looked at; `None` without a profile.
+    def looked_at(self, query: Query) -> float | None:
+        """The share of all items that the answer scores; `None` where nothing is known of the user."""
+        if self.index is None:
+            return 1.0
+        best = self._search(self.index, query)
+        return None if best is None else best.looked_at / len(self._catalogue)
 
-        Raises:
-            StrategyError: the model has no lists: all its items are looked at.
-        """
-        if self.lists is None:
-            raise StrategyError("matrix_factorization: this model has no lists; it is searched exactly")
+    def _search(self, lists: VectorLists, query: Query) -> Best | None:
+        barred = self._catalogue.barred(query)
         if self._params.objective == "rating":
             folded = self._fold_rating(query)
             if folded is None:
                 return None
-            best = self.lists.search(np.append(folded[:-1], 1.0), query.k, self._catalogue.barred(query))
+            best = lists.search(np.append(folded[:-1], 1.0), query.k, barred)
             best.add_to_all(self._mean + float(folded[-1]))
             return best
         taste = self._fold_ranking(query)
-        return None if taste is None else self.lists.search(taste, query.k, self._catalogue.barred(query))
+        return None if taste is None else lists.search(taste, query.k, barred)
 
     def _fold_ranking(self, query: Query) -> NDArray[np.float64] | None:
         """The user's factors, shape (factors,), as training would solve them for this history."""

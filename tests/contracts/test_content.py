@@ -7,6 +7,7 @@ import pytest
 
 from reclift.strategy import Item, Query
 from reclift.testing import StrategyContract
+from strategies import search_effort
 
 NONE = dict.fromkeys(
     ("title_weight", "description_weight", "category_weight", "attributes_weight", "price_weight"), 0.0
@@ -54,3 +55,17 @@ class TestAttributesOnly(TestContent):
     def test_two_items_one_of_them_chosen(self, tmp_path):
         """These have none."""
         self.edge([("a", "x", 1.0, 0.0, 4.0)], [Item("x", title="red"), Item("y", title="red")], tmp_path)
+
+
+class TestThroughAnIndex(TestContent):
+    """As with catalogues of more items than `exact_up_to`."""
+
+    params: ClassVar[dict[str, Any]] = {"exact_up_to": 0}
+
+    @pytest.fixture(autouse=True)
+    def an_index_at_any_price(self, monkeypatch):
+        monkeypatch.setattr(search_effort, "MOST_LOOKED_AT", 1.0)
+        monkeypatch.setattr(search_effort, "FEWEST_QUESTIONS", 8)
+
+    def test_has_an_index(self):
+        assert self.fit().index is not None

@@ -6,7 +6,7 @@ import pytest
 
 from reclift.testing import StrategyContract
 from reclift.testing.shop import DAY
-from strategies import item_lists_fit
+from strategies import item_lists_fit, search_effort
 
 
 class TestRanking(StrategyContract):
@@ -42,11 +42,11 @@ class InLists:
     @pytest.fixture(autouse=True)
     def lists_at_any_price(self, monkeypatch):
         monkeypatch.setattr(item_lists_fit, "HEAD", 4)
-        monkeypatch.setattr(item_lists_fit, "MOST_LOOKED_AT", 1.0)
-        monkeypatch.setattr(item_lists_fit, "FEWEST_QUESTIONS", 8)
+        monkeypatch.setattr(search_effort, "MOST_LOOKED_AT", 1.0)
+        monkeypatch.setattr(search_effort, "FEWEST_QUESTIONS", 8)
 
     def test_has_lists(self):
-        assert self.fit().lists is not None
+        assert self.fit().index is not None
 
 
 class TestRankingInLists(InLists, TestRanking):

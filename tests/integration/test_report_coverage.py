@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import select, text, update
+from sqlalchemy.event import listens_for
 
 from reclift.domain.events import Facts
 from reclift.flows import experiments, metrics, power, report, rollup
@@ -209,6 +210,28 @@ def test_of_very_many_units_a_random_part_is_read_always_the_same(database: Data
         assert everybody.levels[arm].units > 350
         assert part.shown[arm] <= everybody.shown[arm]
     assert part.units == min(level.units for level in part.levels.values()) // 4
+
+
+def test_sqlite_looks_each_item_up_instead_of_going_through_the_catalogue_for_each_unit(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    migrate(database)
+    set_up(database)
+    show(database, 200)
+    asked: list[tuple[str, Any]] = []
+
+    @listens_for(database.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, given: Any, *_: Any) -> None:
+        asked.append((statement, given))
+
+    compute(database)
+    spreading = [(statement, given) for statement, given in asked if "json_each" in statement]
+    assert len(spreading) == 8  # two metrics' spreads and losses, of two arms
+    with database.engine.connect() as connection:
+        for statement, given in spreading:
+            plan = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)]
+            assert "SEARCH items USING INDEX sqlite_autoindex_items_1 (item_id=?)" in plan
+            assert not any("ix_items_unavailable" in one for one in plan)
+    database.dispose()
 
 
 def test_a_guardrail_holds_at_the_end_and_is_not_read_before(database: Database) -> None:

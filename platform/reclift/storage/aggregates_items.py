@@ -39,11 +39,9 @@ class ShownItems:
 
     def spread(self) -> Spread:
         """The arm's units, their lists, and how many items so many of them were shown."""
-        shown = self._shown()
-        counted = select(func.count().label("met")).select_from(shown).group_by(shown.c.item_id).subquery()
-        rows = self._session.execute(select(counted.c.met, func.count()).group_by(counted.c.met))
-        items = {int(met): int(count) for met, count in rows}
-        return Spread(self._counted(), self._lists(), items)
+        met = self._met(self._shown())
+        rows = self._session.execute(select(met.c.met, func.count()).group_by(met.c.met))
+        return Spread(self._counted(), self._lists(), {int(many): int(count) for many, count in rows})
 
     def losses(self, weights: Mapping[int, float]) -> Losses:
         """The sum over units of the weights of their items, and of its square; a weight by how many units met the item.
@@ -56,12 +54,13 @@ class ShownItems:
             return Losses(0.0, 0.0)
         shown = self._shown()
         given = values(column("met", Integer), column("weight", Float), name="given").data(told).cte("weights")
-        met = select(shown.c.item_id, func.count().label("met")).group_by(shown.c.item_id).subquery()
+        met = self._met(shown)
+        rare = select(met.c.item_id, given.c.weight).join(given, given.c.met == met.c.met).cte("rare")
+        # An outer join: SQLite would else go through all units for each item.
         weighed = (
-            select(func.sum(given.c.weight).label("loss"))
+            select(func.sum(rare.c.weight).label("loss"))
             .select_from(shown)
-            .join(met, met.c.item_id == shown.c.item_id)
-            .join(given, given.c.met == met.c.met)
+            .outerjoin(rare, rare.c.item_id == shown.c.item_id)
             .group_by(shown.c.unit_id)
             .subquery()
         )
@@ -71,20 +70,29 @@ class ShownItems:
         return Losses(float(total or 0.0), float(squares or 0.0))
 
     def _shown(self) -> CTE:
-        """Unit and item, each pair once."""
+        """Unit and item, each pair once; also items that are not available."""
         if self._session.get_bind().dialect.name == "sqlite":
             each = func.json_each(UnitTotal.sample).table_valued("value", name="each")
         else:
             each = func.jsonb_array_elements_text(UnitTotal.sample).table_valued("value", name="each").render_derived()
-        item: ColumnElement[str] = each.c.value
         return (
-            select(UnitTotal.unit_id, item.label("item_id"))
+            select(UnitTotal.unit_id, each.c.value.label("item_id"))
             .select_from(UnitTotal)
             .join(each, literal(value=True))
-            .join(ItemRow, ItemRow.item_id == item)
-            .where(*self._of_metric, UnitTotal.arm == self._arm, ItemRow.available, *self._drawn(UnitTotal.unit_id))
+            .where(*self._of_metric, UnitTotal.arm == self._arm, *self._drawn(UnitTotal.unit_id))
             .cte("shown")
         )
+
+    def _met(self, shown: CTE) -> CTE:
+        """Available items with how many units were shown them. Asked of each item once, not of each unit's."""
+        counted = (
+            select(shown.c.item_id, func.count().label("met"))
+            .select_from(shown)
+            .group_by(shown.c.item_id)
+            .cte("counted")
+        )
+        there = select(ItemRow.item_id).where(ItemRow.item_id == counted.c.item_id, ItemRow.available).exists()
+        return select(counted.c.item_id, counted.c.met).where(there).cte("met")
 
     def _lists(self) -> int:
         query = select(func.sum(UnitTotal.denominator)).where(

@@ -30,10 +30,14 @@ _KEY = "experiment, phase, unit_id, arm"
 def write(connection: Connection, batches: Sequence[Facts]) -> bool:
     """Write batches whose keys are all new, in the caller's transaction, with their units marked dirty.
 
-    False when a key was there already, or twice: then the caller takes it back, and finds out whose it was.
+    False when a key was there already, or twice: then nothing was written, and the caller finds out whose it was.
     """
     with driver_cursor(connection) as cursor:
-        return _write(cursor, batches)
+        cursor.execute("SAVEPOINT quick")
+        if _write(cursor, batches):
+            return True
+        cursor.execute("ROLLBACK TO quick")
+        return False
 
 
 def _write(cursor: Any, batches: Sequence[Facts]) -> bool:

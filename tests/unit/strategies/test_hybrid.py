@@ -1,6 +1,7 @@
 import pytest
 
 from reclift.strategy import Query, Registry, Signal, StrategyError, parse_parameters
+from strategies import search_effort
 from strategies.hybrid import RANK_OFFSET, Hybrid
 from tests.unit.strategies.helpers import history_of, quiet, scores, shop
 
@@ -98,3 +99,19 @@ def test_hybrids_do_not_nest_and_are_never_empty():
         params(components=[{"strategy": "hybrid"}])
     with pytest.raises(StrategyError, match="components"):
         params(components=[])
+
+
+def test_says_the_least_that_its_components_find(monkeypatch):
+    monkeypatch.setattr(search_effort, "MOST_LOOKED_AT", 1.0)
+    data = shop(seed=2, users=400, items=900, events=16_000)
+    listed = {"factors": 8, "iterations": 5, "exact_up_to": 100}
+    components = [
+        {"strategy": "matrix_factorization", "params": listed},
+        {"strategy": "matrix_factorization", "params": listed | {"seed": 2, "recall": 0.7}},
+        {"strategy": "popularity"},
+    ]
+    state = Hybrid.fit(data, params(components=components), quiet).state()
+    parts = [part["search"] for part in state.meta["components"][:2]]
+    assert state.meta["search"] == {name: min(part[name] for part in parts) for name in ("recall@10", "recall@50")}
+    alone_exact = Hybrid.fit(data, params(components=components[2:]), quiet)
+    assert "search" not in alone_exact.state().meta

@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 
 from reclift.strategy import Query, Scored, State
 from reclift.testing.shop import load_through_files
-from strategies import item_lists, item_lists_fit
+from strategies import item_lists, item_lists_fit, search_effort
 from strategies.item_lists import Best, VectorLists
-from strategies.item_lists_fit import grouped, questions, recall, vector_lists
+from strategies.item_lists_fit import grouped, vector_lists
 from strategies.matrix_factorization import MatrixFactorization
+from strategies.search_effort import questions, recall
 from tests.unit.strategies.helpers import history_of, quiet, shop
 
 EVERYTHING = 1e6
@@ -29,7 +30,7 @@ def lists_of(vectors, slack, head=16):
         order, arrays = vector_lists(by_length, 1)
     assert sorted(order.tolist()) == list(range(len(vectors)))
     arranged = by_length[order]
-    return VectorLists.of(arranged, State(arrays, {"search": {"slack": slack}})), arranged
+    return VectorLists.of(arranged, State(arrays, {"search": {"effort": slack}})), arranged
 
 
 def best_of_all(vectors, wanted, k, barred):
@@ -132,7 +133,7 @@ def frozen(query):
 def small(monkeypatch):
     """Lists in a small shop, even where most of it is looked at."""
     monkeypatch.setattr(item_lists_fit, "HEAD", 40)
-    monkeypatch.setattr(item_lists_fit, "MOST_LOOKED_AT", 1.0)
+    monkeypatch.setattr(search_effort, "MOST_LOOKED_AT", 1.0)
 
 
 PLAIN = {"factors": 8, "iterations": 10}
@@ -193,12 +194,12 @@ def test_predictions_do_not_depend_on_the_search(small):
 
 def test_small_catalogues_and_fruitless_lists_stay_exact(monkeypatch):
     data = shop(seed=2, users=400, items=900, events=16_000)
-    assert fit(data).lists is None
+    assert fit(data).index is None
     monkeypatch.setattr(item_lists_fit, "HEAD", 40)
-    monkeypatch.setattr(item_lists_fit, "MOST_LOOKED_AT", 0.01)
+    monkeypatch.setattr(search_effort, "MOST_LOOKED_AT", 0.01)
     kept = fit(data, exact_up_to=100)
-    assert kept.lists is None
-    assert "of the items would have to be looked at" in kept.state().meta["search"]["exact"]
+    assert kept.index is None
+    assert "of the work would have to be done" in kept.state().meta["search"]["exact"]
     query = Query(30, history=history_of(data, 4))
     assert kept.recommend(query) == fit(data).recommend(query)
 

@@ -46,10 +46,8 @@ class DatabaseSink:
                 resolve(connection, batches)
                 if not self._database.is_sqlite:
                     return list(write_batches(connection, batches))
-                connection.exec_driver_sql("SAVEPOINT quick")
                 if quick_sqlite.write(connection, batches):
                     return [Receipt(len(facts), 0) for facts in batches]
-                connection.exec_driver_sql("ROLLBACK TO quick")
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):

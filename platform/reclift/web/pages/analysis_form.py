@@ -36,7 +36,7 @@ FAMILIES = {
     "power": "by a power of the time (rho)",
 }
 CORRECTIONS = {
-    "holm": "Holm: no false alarm at all",
+    "holm": "Holm: hardly ever a false alarm",
     "benjamini_hochberg": "Benjamini-Hochberg: few false alarms among those called",
     "none": "none: each comparison stands alone",
 }

@@ -62,7 +62,7 @@ class Row:
     @property
     def line(self) -> str:
         start = f"{self.name:<{WIDTH}} {self.hits / self.trials:>7.4f}"
-        if self.name.lstrip().startswith("(for comparison)"):
+        if self.compares:
             return start
         low, high = self.bounds
         wanted = f"{self.side} {self.promise:.4f}".removeprefix("= ")
@@ -70,9 +70,14 @@ class Row:
         return f"{start} {wanted:>9}  [{low:.4f}, {high:.4f}]  {self.trials:>6,} {verdict}"
 
     @property
+    def compares(self) -> bool:
+        """Promises nothing: what the method beside it is better than."""
+        return self.name.lstrip().startswith("(for comparison)")
+
+    @property
     def ok(self) -> bool:
         low, high = self.bounds
-        return low <= self.hits / self.trials <= high
+        return self.compares or low <= self.hits / self.trials <= high
 
 
 # ---- units: each maker gives one arm's sums, or the sums of its increments --------------------------------------

@@ -36,7 +36,7 @@ THREADS, CONNECTIONS = 16, 64
 has the same."""
 
 
-WARM_SECONDS = 12
+WARM_SECONDS = 30
 """Enough to meet each of the 5,000 users, whose histories are read at the first meeting."""
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.analysis import Analysis
 from reclift.domain.metric import Metric
-from reclift.flows.report_compare import control_of, prior
+from reclift.flows.report_compare import control_of, reading
 from reclift.stats.estimate import Estimate
 from reclift.stats.rarefaction import compare_coverage, depth, estimate, summary
 from reclift.stats.result import ArmSummary, CannotCompute, Comparison, Reason
@@ -77,12 +77,7 @@ def _compare(row: ExperimentRow, metric: Metric, found: Mapping[str, Estimate | 
         compare_coverage(
             found[control],
             found[arm.key],
-            level=chosen.level,
-            sequential_tuning=chosen.tuning,
-            prior=prior(chosen),
-            arm=arm.key,
-            control_arm=control,
-            higher_is_better=metric.direction == "increase",
+            **reading(chosen, metric, control, arm.key),
         )
         for arm in row.arms
         if not arm.control

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from reclift.stats.attempts import FIXED_FIELDS, Attempts
 from reclift.stats.estimate import Estimate, z_quantile
-from reclift.stats.lift import Effect
-from reclift.stats.readings import Reading, plain_effect, read_comparison
+from reclift.stats.readings import Reading, names, plain_effect, read_as
 from reclift.stats.result import (
     ArmSummary,
     CannotCompute,
@@ -23,7 +22,6 @@ from reclift.stats.result import (
     check_level,
     check_probability,
 )
-from reclift.stats.sequential import DEFAULT_TUNING
 
 METHOD = "quantiles with order-statistic intervals, Welch t"
 
@@ -133,26 +131,9 @@ def compare_quantiles(control: QuantileEstimate, treatment: QuantileEstimate, **
     """
     attempt = Attempts()
     a, b = control.estimate, treatment.estimate
-    return _read(attempt, attempt.all_fields(lambda: plain_effect(a, b)), a.n + b.n, how)
-
-
-def _read(attempt: Attempts, effect: Effect | None, n: float, how: Reading) -> Comparison:
-    return read_comparison(
-        attempt,
-        effect,
-        n=n,
-        kind="quantile",
-        method=METHOD,
-        level=how.get("level", 0.95),
-        names=_names(how),
-        sequential_tuning=how.get("sequential_tuning", DEFAULT_TUNING),
-        higher_is_better=how.get("higher_is_better", True),
-        prior=how.get("prior"),
+    return read_as(
+        attempt, attempt.all_fields(lambda: plain_effect(a, b)), how, n=a.n + b.n, kind="quantile", method=METHOD
     )
-
-
-def _names(how: Reading) -> tuple[str, str]:
-    return how.get("control_arm", "control"), how.get("arm", "treatment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +162,12 @@ def compare_samples(control: Sample, treatment: Sample, q: float, **how: Unpack[
     """
     attempt = Attempts()
     found = []
-    for key, sample in zip(_names(how), (control, treatment), strict=True):
+    for key, sample in zip(names(how), (control, treatment), strict=True):
         try:
             found.append(quantile(sample.values, q, units=sample.units, level=how.get("level", 0.95)))
         except CannotCompute as impossible:
             reason = Reason(impossible.reason.code, f"{key}: {impossible.reason.text}")
             attempt.reasons = dict.fromkeys(FIXED_FIELDS, reason) | attempt.reasons
-    return _read(attempt, None, 0.0, how) if attempt.reasons else compare_quantiles(*found, **how)
+    if attempt.reasons:
+        return read_as(attempt, None, how, n=0.0, kind="quantile", method=METHOD)
+    return compare_quantiles(*found, **how)

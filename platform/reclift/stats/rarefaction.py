@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reclift.stats.attempts import FIXED_FIELDS, Attempts
-from reclift.stats.bayes import NormalPrior
 from reclift.stats.estimate import Estimate
-from reclift.stats.readings import plain_effect, read_comparison
+from reclift.stats.readings import Reading, names, plain_effect, read_as
 from reclift.stats.result import ArmSummary, CannotCompute, Code, Comparison, Reason, Sequential
 from reclift.stats.sequential import DEFAULT_TUNING
 
@@ -154,17 +154,7 @@ def summary(read: Estimate | Reason, units: int) -> ArmSummary:
     return ArmSummary(units, read.value, read.std_error)
 
 
-def compare_coverage(
-    control: Estimate | Reason,
-    treatment: Estimate | Reason,
-    *,
-    level: float = 0.95,
-    arm: str = "treatment",
-    control_arm: str = "control",
-    sequential_tuning: int = DEFAULT_TUNING,
-    higher_is_better: bool = True,
-    prior: NormalPrior | None = None,
-) -> Comparison:
+def compare_coverage(control: Estimate | Reason, treatment: Estimate | Reason, **how: Unpack[Reading]) -> Comparison:
     """Reads one arm's coverage against the control's, both at the same number of units; never the always-valid way.
 
     Raises:
@@ -172,28 +162,18 @@ def compare_coverage(
     """
     attempt = Attempts()
     known: list[Estimate] = []
-    for key, read in ((control_arm, control), (arm, treatment)):
+    for key, read in zip(names(how), (control, treatment), strict=True):
         if isinstance(read, Reason):
             why = Reason(read.code, f"{key}: {read.text}")
             attempt.reasons = dict.fromkeys(FIXED_FIELDS, why) | attempt.reasons
         else:
             known.append(read)
     effect = attempt.all_fields(lambda: plain_effect(*known)) if len(known) == 2 else None
-    comparison = read_comparison(
-        attempt,
-        effect,
-        n=sum(one.n for one in known),
-        kind="coverage",
-        method=METHOD,
-        level=level,
-        names=(control_arm, arm),
-        sequential_tuning=sequential_tuning,
-        higher_is_better=higher_is_better,
-        prior=prior,
-    )
+    comparison = read_as(attempt, effect, how, n=sum(one.n for one in known), kind="coverage", method=METHOD)
     fields = ("p_value", "lift_ci", "difference_ci")
     reasons = dict.fromkeys(fields, NOT_SEQUENTIAL)
-    never = Sequential(None, None, None, sequential_tuning, method="none", reasons=reasons)
+    tuning = how.get("sequential_tuning", DEFAULT_TUNING)
+    never = Sequential(None, None, None, tuning, method="none", reasons=reasons)
     return replace(comparison, sequential=never, warnings=_warnings(known))
 
 

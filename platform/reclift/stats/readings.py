@@ -209,3 +209,24 @@ def read_comparison(
         higher_is_better=higher_is_better,
         reasons=attempt.reasons,
     )
+
+
+def names(how: Reading) -> tuple[str, str]:
+    """The control's key and the arm's."""
+    return how.get("control_arm", "control"), how.get("arm", "treatment")
+
+
+def read_as(attempt: Attempts, effect: Effect | None, how: Reading, *, n: float, kind: str, method: str) -> Comparison:
+    """All three readings of an effect by what was chosen, and by the usual where nothing was."""
+    return read_comparison(
+        attempt,
+        effect,
+        n=n,
+        kind=kind,
+        method=method,
+        level=how.get("level", 0.95),
+        names=names(how),
+        sequential_tuning=how.get("sequential_tuning", sequential.DEFAULT_TUNING),
+        higher_is_better=how.get("higher_is_better", True),
+        prior=how.get("prior"),
+    )

@@ -12,6 +12,7 @@ my_strategy = "my_package.my_module:MyStrategy"
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -33,6 +34,20 @@ Progress = Callable[[float, str], None]
 
 class StrategyError(Exception):
     """A strategy, its parameters or its data are not usable; the message names which and why."""
+
+
+class ParameterError(StrategyError):
+    """Parameters that a strategy does not take; the message names the first fault.
+
+    Attributes:
+        faults: all of them: path below the parameters (empty: of the whole), value, rule to be read after the field.
+    """
+
+    def __init__(self, key: str, faults: Sequence[tuple[str, Any, str]]) -> None:
+        """`key` is the strategy's; there is at least one fault."""
+        place, value, rule = faults[0]
+        super().__init__(f"{key}: parameter {place or 'params'}={value!r}: {rule}")
+        self.faults = tuple(faults)
 
 
 class Parameters(BaseModel):
@@ -290,13 +305,19 @@ class NullStrategy:
 
 
 def parse_parameters(key: str, strategy: type[Strategy], given: Mapping[str, Any]) -> Parameters:
-    """Validate `given` for `strategy`; the error names the field, the value and the rule."""
+    """Validate `given` for `strategy`; the `ParameterError` names each field, its value and the rule."""
     try:
         return strategy.Parameters.model_validate(dict(given))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "params"
-        raise StrategyError(f"{key}: parameter {place}={first.get('input')!r}: {first['msg']}") from error
+        faults = [(".".join(map(str, one["loc"])), one.get("input"), _rule(one["msg"])) for one in error.errors()]
+        raise ParameterError(key, faults) from error
+
+
+def _rule(message: str) -> str:
+    """What pydantic says, to be read after the field's name: `must be greater than 0`."""
+    if message.startswith("Extra inputs"):
+        return "is not one of its parameters"
+    return re.sub(r"^[A-Z]\w* should ", "must ", message.removeprefix("Value error, "))
 
 
 class Registry:

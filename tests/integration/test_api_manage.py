@@ -85,7 +85,7 @@ def test_every_problem_of_an_experiment_is_named(manage: Caller) -> None:
     )
     document = manage.refused("POST", EXPERIMENTS, wrong, status=422)
     assert {error["field"] for error in document["errors"]} >= {
-        "key", "placement", "traffic", "colour", "arms.0.strategy", "arms.1.key", "arms.1.weight", "arms.1.params",
+        "key", "placement", "traffic", "colour", "arms.0.strategy", "arms.1.key", "arms.1.weight", "arms.1.params.k",
         "metrics.primary", "metrics.secondary.1",
     }  # fmt: skip
     assert any(error["field"].startswith("audience.country") for error in document["errors"])
@@ -173,7 +173,7 @@ def test_placements(runtime: Runtime, manage: Caller, read: Caller) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("strategy", "magic"), ("strategy", []), ("params", {"k": -1}), ("params", "x"), ("fallback", "popularity"),
+        ("strategy", "magic"), ("strategy", []), ("params", "x"), ("fallback", "popularity"),
         ("seen", []), ("seen", "twice"), ("name", 5), ("colour", "red"),
     ],
 )  # fmt: skip
@@ -182,11 +182,20 @@ def test_a_placement_is_checked_field_by_field(manage: Caller, field: str, value
     assert document["errors"][0]["field"] == field
 
 
+def test_every_wrong_parameter_of_a_placement_is_named(manage: Caller) -> None:
+    body = {"strategy": "item_cf", "params": {"k": -1, "shrinkage": "much", "depth": 3}}
+    document = manage.refused("PUT", "/api/v1/placements/home", body, status=422)
+    assert {(error["field"], error["rule"]) for error in document["errors"]} == {
+        ("params.k", "must be greater than or equal to 1"), ("params.depth", "is not one of its parameters"),
+        ("params.shrinkage", "must be a valid number, unable to parse string as a number"),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("entry", "field"),
     [
         ([], "strategy"), ("magic", "strategy"), ({"params": {}}, "strategy"), ({"strategy": "magic"}, "strategy"),
-        ({"strategy": "item_cf", "params": {"k": -1}}, "params"), ({"strategy": "item_cf", "params": []}, "params"),
+        ({"strategy": "item_cf", "params": {"k": -1}}, "params.k"), ({"strategy": "item_cf", "params": []}, "params"),
         ({"strategy": "item_cf", "weight": 2}, "weight"),
     ],
 )  # fmt: skip
@@ -237,7 +246,7 @@ def test_a_model_that_cannot_be_trained(manage: Caller, read: Caller) -> None:
         ({"strategy": "magic"}, "strategy"),
         ({"strategy": ["item_cf"]}, "strategy"),
         ({}, "strategy"),
-        ({"strategy": "item_cf", "params": {"k": "many"}}, "params"),
+        ({"strategy": "item_cf", "params": {"k": "many"}}, "params.k"),
         ({"strategy": "item_cf", "params": []}, "params"),
         ({"strategy": "item_cf", "version": 3}, "version"),
     ):

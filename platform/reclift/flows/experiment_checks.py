@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from reclift.domain.metric import NOT_PRIMARY
 from reclift.domain.problem import Problem
+from reclift.flows.parameter_problems import parameter_problems
 from reclift.storage.tables import ExperimentRow, MetricRow, ModelRow, Placement
 from reclift.strategy import Registry, StrategyError, parse_parameters
 
@@ -48,7 +49,7 @@ def reference_problems(session: Session, registry: Registry | None, fields: Mapp
         try:
             parse_parameters(arm["strategy"], registry.get(arm["strategy"]), arm.get("params") or {})
         except StrategyError as error:
-            problems.append(Problem(f"{place}.params", arm.get("params"), str(error)))
+            problems += parameter_problems(error, f"{place}.params", arm.get("params"))
         problems += _pin_problems(session, arm, f"{place}.model")
     metrics = fields.get("metrics") or {}
     if isinstance(metrics, Mapping):

@@ -15,6 +15,7 @@ from reclift.domain.rerank import check_rerank
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.configuration import bump, record
 from reclift.flows.errors import Invalid, NotFound
+from reclift.flows.parameter_problems import parameter_problems
 from reclift.storage.tables import Placement
 from reclift.strategy import Registry, StrategyError, parse_parameters
 
@@ -134,5 +135,5 @@ def _strategy_problems(registry: Registry, strategy: object, params: object) -> 
     try:
         parse_parameters(strategy, registry.get(strategy), params)
     except StrategyError as error:
-        return [Problem("params", dict(params), str(error))]
+        return parameter_problems(error, "params", dict(params))
     return []

@@ -108,10 +108,12 @@ def check(model: Strategy, data: Dataset, k: int = 10) -> str | None:
     available = [item.item_id for item in data.items if item.available]
     if not available:
         return "the catalogue has no available item"
-    histories = [()] + [_history(data, user) for user in range(min(len(data.user_ids), 5))]
+    histories: list[tuple[Signal, ...]] = [()] + [_history(data, user) for user in range(min(len(data.user_ids), 5))]
+    # On an item's page, and once off it: a page's own item is left out, which may be the only one that there is.
+    asked: list[tuple[tuple[Signal, ...], list[str]]] = [(history, available[:1]) for history in histories] + [((), [])]
     answered = 0
-    for history in histories:
-        query = Query(k=k, user_id="check", history=history, context_items=available[:1], seed=1, now=data.until)
+    for history, page in asked:
+        query = Query(k=k, user_id="check", history=history, context_items=page, seed=1, now=data.until)
         try:
             answer = checked(model.recommend(query))
         except Exception as error:  # noqa: BLE001 (a strategy is foreign code; whatever it raises makes it unsound)

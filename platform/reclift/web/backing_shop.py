@@ -10,11 +10,13 @@ from sqlalchemy import select
 from reclift.domain.metric import Metric
 from reclift.domain.metric_words import sentence
 from reclift.flows import catalogue, evaluations, holdouts, jobs, metrics, models, placements
+from reclift.flows.errors import Invalid as FlowInvalid
 from reclift.flows.offline_online import beside_online
+from reclift.flows.parameter_problems import parameter_problems
 from reclift.storage.tables import ExperimentRow
 from reclift.strategy import StrategyError
 from reclift.web.backing_base import Backed
-from reclift.web.pages.backend import JSON, Invalid, NotFound, Page, Person, Problem
+from reclift.web.pages.backend import JSON, NotFound, Page, Person
 
 SIZE = 50
 
@@ -54,11 +56,11 @@ class ShopPages(Backed):
         """Ask the worker for a new model."""
         if strategy not in self._here.registry:
             raise NotFound(f"There is no strategy {strategy!r}.")
-        try:
-            full = models.complete(self._here.registry, strategy, params)
-        except StrategyError as error:
-            raise Invalid([Problem(field="params", value=dict(params), rule=str(error))]) from error
         with self._write() as session:
+            try:
+                full = models.complete(self._here.registry, strategy, params)
+            except StrategyError as error:
+                raise FlowInvalid(parameter_problems(error, "params", dict(params))) from error
             jobs.request(session, self._here.queue, "train", {"strategy": strategy, "params": full}, actor.email)
 
     def offline(self) -> JSON | None:

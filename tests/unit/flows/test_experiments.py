@@ -83,7 +83,7 @@ def test_all_problems_are_named_at_once(here: Runtime) -> None:
         "placement",
         "traffic",
         "arms.0.strategy",
-        "arms.1.params",
+        "arms.1.params.boost",
         "metrics.primary",
         "metrics.secondary",
         "surprise",

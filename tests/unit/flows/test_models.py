@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from reclift.domain.events import MICROS, Facts
 from reclift.flows import catalogue, heartbeat, models, train
@@ -18,6 +18,7 @@ from reclift.flows.errors import Conflict, NotFound
 from reclift.storage.tables import AuditEntry, ExperimentRow, ItemRow, ModelRow, Placement
 from reclift.strategy import Registry, Scored, State, StrategyError
 from reclift.wiring import Runtime
+from strategies.popularity import Popularity
 from tests.unit.flows.conftest import start, train_one
 from tests.unit.flows.toys import Toy, draft
 from tests.unit.storage.rows import event
@@ -115,6 +116,15 @@ def test_an_unsound_model_is_kept_with_its_reason_and_the_active_one_stays(
     assert reason in str(result["error"])
     assert [(row.artifact, row.size_bytes) for row in rows(stocked)] == [(None, None)]
     assert list(stocked.settings.models_dir.glob("*")) == []
+
+
+def test_a_shop_of_one_item_has_a_model_that_answers(stocked: Runtime) -> None:
+    with stocked.database.write() as session:
+        session.execute(delete(ItemRow).where(ItemRow.item_id != "i1"))
+    stocked.direct.append(Facts([event("1", "u1", now_micros(), item_id="i1")]))
+    data = train.load_dataset(stocked.database, stocked.settings.event_weights)
+    model = Popularity.fit(data, Popularity.Parameters(), lambda _share, _what: None)
+    assert train.check(model, data) is None  # it leaves the page's own item out, which is the only one
 
 
 @pytest.mark.parametrize(("fail", "reason"), [("bug", "a bug"), ("restore", "cannot be brought back")])

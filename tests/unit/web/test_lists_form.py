@@ -29,21 +29,20 @@ def test_variety_names_both_faults():
     [], ["popularity"], ["item_cf", {"strategy": "popularity", "params": {"window_days": 7}}, "popularity"],
 ])  # fmt: skip
 def test_a_chain_shown_and_sent_back_is_the_same(fallback):
-    assert lists_form.chain(lists_form.chain_shown(fallback), "content") == (fallback, [])
+    assert lists_form.chain(lists_form.chain_shown(fallback)) == (fallback, [])
 
 
 @pytest.mark.parametrize(("rows", "field"), [
     ([("", "{}")], "fallback.0.params"), ([("popularity", "{")], "fallback.0.params"),
     ([("popularity", "[1]")], "fallback.0.params"), ([("random", ""), ("random", "")], "fallback.1.strategy"),
-    ([("", ""), ("content", "")], "fallback.1.strategy"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_chain_is_named(rows, field):
-    _, problems = lists_form.chain([{"strategy": s, "params": p} for s, p in rows], "content")
+    _, problems = lists_form.chain([{"strategy": s, "params": p} for s, p in rows])
     assert [p["field"] for p in problems] == [field]
 
 
 def test_a_strategy_can_stand_in_for_itself_with_other_parameters():
     rows = [{"strategy": "content", "params": '{"a": 1}'}, {"strategy": "content", "params": '{"a": 2}'}]
-    found, problems = lists_form.chain(rows, "content")
+    found, problems = lists_form.chain(rows)
     assert problems == []
     assert [entry["params"] for entry in found] == [{"a": 1}, {"a": 2}]

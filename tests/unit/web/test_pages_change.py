@@ -249,7 +249,7 @@ def test_a_model_is_rolled_back(manager, platform):
         {"explore": "half"},
         {"balance": "1.5"},
         {"category_cap": "0"},
-        {"fallback-0-strategy": "popularity"},
+        {"fallback-0-strategy": "random", "fallback-1-strategy": "random"},
         {"fallback-0-strategy": "random", "fallback-0-params": "{"},
     ],
 )

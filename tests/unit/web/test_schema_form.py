@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from enum import StrEnum
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel, Field
@@ -17,6 +19,8 @@ class Params(BaseModel):
     k: int = Field(100, ge=1, le=2000, description="Neighbours.")
     days: int | None = Field(30, gt=0)
     share: float = Field(0.5, ge=0, le=1)
+    window: float | None = Field(None, gt=0, lt=10)
+    mode: Literal["a", "b"] | None = "a"
     name: str = "x"
     segment: str | None = None
     colour: Colour = Colour.RED
@@ -31,7 +35,8 @@ SCHEMA = Params.model_json_schema()
 def test_fields_are_described_by_the_schema():
     fields = {f.name: f for f in schema_form.fields(SCHEMA)}
     kinds = {name: f.kind for name, f in fields.items()}
-    assert kinds == {"k": "integer", "days": "integer", "share": "number", "name": "text", "segment": "text",
+    assert kinds == {"k": "integer", "days": "integer", "share": "number", "window": "number", "mode": "choice",
+                     "name": "text", "segment": "text",
                      "colour": "choice",
                      "on": "boolean", "weights": "json", "needed": "integer"}  # fmt: skip
     k = fields["k"]
@@ -54,7 +59,9 @@ def test_what_is_sent_becomes_typed_values():
 @pytest.mark.parametrize(("name", "text", "rule"), [
     ("k", "many", "whole number"), ("k", "0", "at least 1"), ("k", "2001", "at most 2000"), ("share", "half",
     "a number"),
-    ("share", "nan", "finite"), ("colour", "green", "one of red, blue"), ("weights", "{", "JSON"), ("needed", "",
+    ("share", "nan", "finite"),
+    ("window", "0", "more than 0"), ("window", "10", "less than 10"),
+    ("colour", "green", "one of red, blue"), ("weights", "{", "JSON"), ("needed", "",
     "needed"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(name, text, rule):
@@ -73,3 +80,18 @@ def test_values_go_before_defaults():
     fields = {f.name: f for f in schema_form.fields(SCHEMA, {"k": 5, "weights": {"a": 1}})}
     assert schema_form.text_of(fields["k"]) == "5"
     assert schema_form.text_of(fields["weights"]) == '{"a": 1}'
+
+
+def test_a_choice_can_be_none_again():
+    field = next(f for f in schema_form.fields(SCHEMA) if f.name == "mode")
+    assert (field.nullable, field.default) == (True, "a")
+    assert schema_form.parse(SCHEMA, {"mode": ""}, "", "params.") == ({"mode": None}, [])
+
+
+def test_long_json_has_a_line_for_each_part_and_what_was_refused_stays_as_typed():
+    components = [{"strategy": "matrix_factorization", "weight": 2.0}, {"strategy": "user_cf", "weight": 1.0}]
+    text = schema_form.pretty(components)
+    assert text.count("\n") == 3
+    assert json.loads(text) == components
+    field = next(f for f in schema_form.fields(SCHEMA, {"weights": '{"a": '}) if f.name == "weights")
+    assert schema_form.text_of(field) == '{"a": '

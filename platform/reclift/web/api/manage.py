@@ -10,6 +10,7 @@ from reclift.flows import accounts, configuration, evaluations, experiments, job
 from reclift.flows.errors import Invalid
 from reclift.flows.jobs_again import again
 from reclift.flows.offline_online import beside_online
+from reclift.flows.parameter_problems import parameter_problems
 from reclift.flows.plan_warnings import plan_warnings
 from reclift.strategy import StrategyError
 from reclift.web.api.body import answer, json_object, query_text, query_whole, row_id
@@ -183,7 +184,7 @@ def train_model() -> Response:
     try:
         full = models.complete(here.registry, strategy, params)
     except StrategyError as error:
-        raise Invalid.of("params", params, str(error)) from None
+        raise Invalid(parameter_problems(error, "params", params)) from None
     with here.database.write() as session:
         run = jobs.request(session, here.queue, "train", {"strategy": strategy, "params": full}, actor())
         return answer(jobs.view(run), 202)

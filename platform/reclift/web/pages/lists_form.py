@@ -68,10 +68,10 @@ def chain_shown(fallback: Sequence[Any]) -> list[dict[str, str]]:
     return rows
 
 
-def chain(typed: Sequence[Mapping[str, str]], default: str) -> tuple[list[Any], list[Problem]]:
+def chain(typed: Sequence[Mapping[str, str]]) -> tuple[list[Any], list[Problem]]:
     """The chain that was meant: rows without a strategy say nothing, and none may stand in it twice.
 
-    `default` is the placement's strategy, which needs no fallback to itself with its own parameters.
+    The placement's own strategy may stand in it: it fills the lists of arms that show another one.
     """
     found: list[Any] = []
     problems: list[Problem] = []
@@ -96,9 +96,6 @@ def chain(typed: Sequence[Mapping[str, str]], default: str) -> tuple[list[Any], 
             entry = {"strategy": row["strategy"], "params": params} if params else entry
         if entry in found:
             rule = "stands in the chain twice"
-            problems.append({"field": f"fallback.{n}.strategy", "value": row["strategy"], "rule": rule})
-        elif entry == default:
-            rule = "is the default strategy itself: it cannot stand in for it"
             problems.append({"field": f"fallback.{n}.strategy", "value": row["strategy"], "rule": rule})
         else:
             found.append(entry)

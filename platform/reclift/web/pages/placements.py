@@ -79,7 +79,7 @@ def _payload(typed: Typed) -> tuple[JSON, list[Problem]]:
     if explore is None or not 0 <= explore <= MOST_EXPLORED * 100:
         rule = f"must be a share of the places from 0 to {MOST_EXPLORED * 100:g} percent"
         problems.append({"field": "explore", "value": typed["explore"], "rule": rule})
-    fallback, wrong = lists_form.chain(typed["fallback"], typed["strategy"])
+    fallback, wrong = lists_form.chain(typed["fallback"])
     rerank, uneven = lists_form.variety(typed, "rerank.")
     schema: JSON = next((s["schema"] for s in backend().strategies() if s["key"] == typed["strategy"]), {})
     params, untrue = schema_form.parse(schema, typed["params"], "", "params.")

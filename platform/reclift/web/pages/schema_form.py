@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from .backend import Problem
 
+_LINE = 60
+
 
 class Field(NamedTuple):
     """One input, starting with `value`. `kind`: `integer`, `number`, `boolean`, `choice`, `text` or `json`."""
@@ -23,6 +25,11 @@ class Field(NamedTuple):
     minimum: float | None = None
     maximum: float | None = None
     step: str = "any"
+    above: float | None = None
+    below: float | None = None
+    """Bounds that the value itself may not have."""
+    nullable: bool = False
+    default: Any = None
 
 
 def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
@@ -62,7 +69,13 @@ def fields(schema: Mapping[str, Any], values: Mapping[str, Any] | None = None) -
         label = name.replace("_", " ").capitalize()
         optional = nullable or name not in required
         text = prop.get("description", "")
-        found.append(Field(name, label, text, kind, value, optional, choices, minimum, maximum, step))
+        above, below = (
+            (None, None) if kind == "integer" else (prop.get("exclusiveMinimum"), prop.get("exclusiveMaximum"))
+        )
+        found.append(
+            Field(name, label, text, kind, value, optional, choices, minimum, maximum, step, above, below, nullable,
+                  prop.get("default"))
+        )  # fmt: skip
     return found
 
 
@@ -71,8 +84,21 @@ def text_of(field: Field) -> str:
     if field.value is None:
         return ""
     if field.kind == "json":
-        return json.dumps(field.value, ensure_ascii=False)
+        if isinstance(field.value, str):  # as it was typed, and refused
+            return field.value
+        return pretty(field.value)
     return str(field.value)
+
+
+def pretty(value: Any) -> str:
+    """JSON as people read it: short things on one line, a long list or object with a line for each of its parts."""
+    whole = json.dumps(value, ensure_ascii=False)
+    if len(whole) <= _LINE or not isinstance(value, list | dict):
+        return whole
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(f"  {json.dumps(part, ensure_ascii=False)}" for part in value) + "\n]"
+    parts = [f"  {json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in value.items()]
+    return "{\n" + ",\n".join(parts) + "\n}"
 
 
 def _as_number(text: str) -> float:
@@ -95,8 +121,8 @@ def _as_integer(text: str) -> int:
 def _as_json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
-        raise ValueError("must be JSON") from None
+    except ValueError as error:
+        raise ValueError(f"must be JSON ({error})") from None
 
 
 def _convert(field: Field, text: str) -> Any:
@@ -117,6 +143,10 @@ def _convert(field: Field, text: str) -> Any:
         raise ValueError(f"must be at least {field.minimum:g}")
     if field.maximum is not None and value > field.maximum:
         raise ValueError(f"must be at most {field.maximum:g}")
+    if field.above is not None and value <= field.above:
+        raise ValueError(f"must be more than {field.above:g}")
+    if field.below is not None and value >= field.below:
+        raise ValueError(f"must be less than {field.below:g}")
     return value
 
 
@@ -138,11 +168,10 @@ def parse(
         if key not in form:
             continue
         text = form[key].strip()
-        nullable = _nullable(schema, field.name)
-        if text == "" and (field.kind != "text" or nullable):
+        if text == "" and (field.kind != "text" or field.nullable):
             if not field.optional:
                 problems.append({"field": path + field.name, "value": "", "rule": "is needed"})
-            elif field.value is not None and nullable:
+            elif field.value is not None and field.nullable:
                 values[field.name] = None  # emptied on purpose; without "or null" the default holds
             continue
         try:
@@ -150,7 +179,3 @@ def parse(
         except ValueError as error:
             problems.append({"field": path + field.name, "value": text, "rule": str(error)})
     return values, problems
-
-
-def _nullable(schema: Mapping[str, Any], name: str) -> bool:
-    return _resolve(schema["properties"][name], schema)[1]

@@ -157,11 +157,19 @@ class FakePages(FakePlanning, FakeOperations, FakeTraffic):
     def train(self, strategy: str, params: Mapping[str, Any], actor: Person) -> None:
         self.calls.append(("train", strategy, dict(params), actor.email))
 
-    def offline(self) -> JSON | None:
-        return self.shop["offline"][0] if self.shop["offline"] else None
+    def offline(self, number: int | None = None) -> JSON | None:
+        return next((body for body in self.shop["offline"] if number in {None, body["id"]}), None)
 
-    def evaluate(self, actor: Person) -> None:
-        self.calls.append(("evaluate", actor.email))
+    def evaluations(self) -> list[JSON]:
+        return [{"id": body["id"], "computed_at": body["computed_at"], "split": body["split"]["kind"],
+                 "strategies": [result["name"] for result in body["results"]], "fallback": body["fallback"]}
+                for body in self.shop["offline"]]  # fmt: skip
+
+    def usual_fallback(self) -> str | None:
+        return "popularity"
+
+    def evaluate(self, wanted: Mapping[str, Any], actor: Person) -> None:
+        self.calls.append(("evaluate", dict(wanted), actor.email))
 
     def activate(self, model_id: str, actor: Person) -> JSON:
         model = next((m for m in self.shop["models"] if m["id"] == model_id), None)

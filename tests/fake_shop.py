@@ -28,6 +28,10 @@ class FactorParameters(Parameters):
     iterations: int = Field(15, ge=1, le=200)
 
 
+USES = [{"kind": "placement", "placement": "home"}, {"kind": "fallback", "placement": "cart"},
+        {"kind": "arm", "experiment": "home-recs", "arm": "item-cf", "status": "running", "pinned": False}]  # fmt: skip
+
+
 def _ago(**delta: float) -> str:
     return (NOW - timedelta(**delta)).isoformat()
 
@@ -42,7 +46,7 @@ def _model(strategy: str, version: int, active: bool, days: float, **more: Any) 
         "id": f"{strategy}@{version}", "strategy": strategy, "version": version, "active": active, "status": "ready",
         "params": {}, "created_at": _ago(days=days), "data_until": _ago(days=days, hours=1), "seconds": 3.4 * version,
         "size_bytes": 1_420_000 * version, "metrics": {"ndcg@10": 0.35 + version / 100, "coverage": 0.21},
-        "error": None, **more,
+        "error": None, "uses": [], **more,
     }  # fmt: skip
 
 
@@ -102,9 +106,10 @@ def shop(empty: bool = False) -> dict[str, list[Any]]:
     ]  # fmt: skip
     return {
         "strategies": strategies,
-        "models": [_model("item_cf", 7, True, 0.4, params={"k": 200}), _model("matrix_factorization", 2, True, 1),
+        "models": [_model("item_cf", 7, True, 0.4, params={"k": 200}, uses=USES),
+                   _model("matrix_factorization", 2, True, 1),
                    _model("content", 1, False, 1, status="failed", error="no item has a description", metrics={}),
-                   _model("popularity", 3, True, 1), _model("item_cf", 6, False, 7)],
+                   _model("popularity", 3, True, 1), _model("item_cf", 6, False, 7, params={"k": 200})],
         "placements": [
             {"key": "home", "name": "Home page", "strategy": "item_cf", "fallback": ["popularity"], "seen": "bought",
              "model": "item_cf@7", "experiments": ["home-recs"]},

@@ -15,6 +15,7 @@ from rich.table import Table
 from reclift.cli.common import console, runtime
 from reclift.flows import evaluations
 from reclift.flows import train as train_flow
+from reclift.flows.errors import Invalid
 
 _SHOWN = ("ndcg", "recall", "hit_rate", "mrr", "coverage", "novelty")
 
@@ -24,13 +25,21 @@ _SHOWN = ("ndcg", "recall", "hit_rate", "mrr", "coverage", "novelty")
 @click.option("--split", type=click.Choice(evaluations.SPLITS), default="temporal", show_default=True)
 @click.option("--share", default=0.8, show_default=True, help="Of a temporal split: the part that is learnt from.")
 @click.option("--k", "ks", multiple=True, type=click.IntRange(1, 1000), default=(5, 10, 20), show_default=True)
-@click.option("--fallback", default=None, help="Strategy that fills short lists, as on a placement.")
+@click.option(
+    "--fallback", default=None, help="Strategy that fills short lists, or none.  [default: as on most placements]"
+)
 @click.option("--json", "as_json", is_flag=True, help="The whole result as JSON.")
 def evaluate(
     strategies: tuple[str, ...], split: str, share: float, ks: tuple[int, ...], fallback: str | None, as_json: bool
 ) -> None:
     """Ask strategies, fitted on the past, what they would have found of what people chose later."""
     with runtime() as here:
+        with here.database.read() as session:
+            usual = evaluations.usual_fallback(session, here.registry)
+        filler = usual if fallback is None else None if fallback == "none" else fallback
+        if filler is not None and filler not in here.registry:
+            there = ", ".join(here.registry.keys())
+            raise Invalid.of("fallback", fallback, f"must be none or installed; there are {there}")
         data = train_flow.load_dataset(here.database, here.settings.event_weights)
         with Progress(
             TextColumn("evaluate"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console
@@ -44,7 +53,7 @@ def evaluate(
                 split=split,
                 share=share,
                 ks=sorted(ks),
-                fallback=fallback,
+                fallback=filler,
                 progress=lambda done, what: bars.update(bar, completed=done, description=what),
             )
     if as_json:
@@ -56,16 +65,19 @@ def evaluate(
 def _print(body: Mapping[str, Any]) -> None:
     k = str(body["primary_k"])
     out = Console(highlight=False, width=max(120, shutil.get_terminal_size().columns))
-    table = Table("strategy", *(f"{name}@{k}" for name in _SHOWN), "fit", "answer")
+    table = Table("strategy", "own share", *(f"{name}@{k}" for name in _SHOWN), "fit", "answer")
     for result in body["results"]:
         found = result["metrics"][k]
         table.add_row(
             result["name"],
+            f"{result['own_share']:.0%}",
             *(_estimate(found.get(name)) for name in _SHOWN),
             f"{result['fit_seconds']:.1f} s",
             f"{result['answer_ms']:.2f} ms",
         )
     out.print(table)
+    filled = body.get("fallback")
+    out.print(f"  short lists are filled by {filled}" if filled else "  short lists stay short: --fallback fills them")
     bands = [_history(band) for band in body["results"][0]["by_history"]]
     by_history = Table(f"{body['primary']}@{k} by signals in the history", *bands)
     for result in body["results"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -12,12 +13,14 @@ from reclift.domain.problem import Problem
 from reclift.flows import jobs, models, offline
 from reclift.flows.clock import now, rfc3339
 from reclift.flows.errors import Conflict, Invalid
+from reclift.flows.placements import chain
 from reclift.storage.database import Database
-from reclift.storage.tables import EvaluationRow, JobRun
+from reclift.storage.tables import EvaluationRow, JobRun, Placement
 from reclift.strategy import Dataset, Progress, Registry
 
 KEEP = 20
 SPLITS = ("temporal", "leave-last-out")
+_LONGEST_NAME = 60
 
 
 Chosen = list[tuple[str, dict[str, Any]]]
@@ -31,18 +34,41 @@ def chosen(session: Session, registry: Registry, strategies: Sequence[str]) -> C
 
 
 def candidates(registry: Registry, wanted: Chosen) -> list[offline.Candidate]:
-    """The same, each under a name of its own."""
+    """The same, each under a name of its own: with the parameters that differ where a strategy is there twice."""
+    keys = [key for key, _ in wanted]
     names: dict[str, int] = {}
     result = []
     for key, params in wanted:
-        names[key] = names.get(key, 0) + 1
-        name = key if names[key] == 1 else f"{key} ({names[key]})"
-        result.append(offline.Candidate(name, registry.get(key), params))
+        name = key if keys.count(key) == 1 else _told_apart(registry, key, params)
+        names[name] = names.get(name, 0) + 1
+        result.append(
+            offline.Candidate(name if names[name] == 1 else f"{name} ({names[name]})", registry.get(key), params)
+        )
     return result
 
 
+def _told_apart(registry: Registry, key: str, params: Mapping[str, Any]) -> str:
+    defaults = models.complete(registry, key, {})
+    own = [f"{name}={orjson.dumps(value).decode()}" for name, value in params.items() if value != defaults.get(name)]
+    name = " ".join([key, *own])
+    return name if len(name) <= _LONGEST_NAME else key
+
+
+def usual_fallback(session: Session, registry: Registry) -> str | None:
+    """The strategy that fills short lists on most placements, or None where none is filled."""
+    first = [
+        chained[0][0]
+        for placement in session.scalars(select(Placement).order_by(Placement.key))
+        if (chained := chain(placement.fallback)) and chained[0][0] in registry
+    ]
+    return max(first, key=first.count) if first else None
+
+
 def request(session: Session, queue: jobs.Queue, registry: Registry, payload: Mapping[str, Any], actor: str) -> JobRun:
-    """Ask the worker for an evaluation: `{"strategies", "split", "fallback"}`, all optional; see `run`."""
+    """Ask the worker for an evaluation: `{"strategies", "split", "fallback"}`, all optional; see `run`.
+
+    Without `fallback` short lists are filled as on most placements, as they are served; with `None` they stay short.
+    """
     problems: list[Problem] = []
     strategies = payload.get("strategies") or []
     if not isinstance(strategies, list) or any(not isinstance(key, str) or key not in registry for key in strategies):
@@ -54,7 +80,7 @@ def request(session: Session, queue: jobs.Queue, registry: Registry, payload: Ma
     split = payload.get("split") or SPLITS[0]
     if split not in SPLITS:
         problems.append(Problem("split", split, f"must be one of {', '.join(SPLITS)}"))
-    fallback = payload.get("fallback")
+    fallback = payload["fallback"] if "fallback" in payload else usual_fallback(session, registry)
     if fallback is not None and (not isinstance(fallback, str) or fallback not in registry):
         problems.append(Problem("fallback", fallback, f"must be installed; there are {', '.join(registry.keys())}"))
     if problems:
@@ -85,7 +111,7 @@ def run(
         split: `temporal` (the last part of time is to be found) or `leave-last-out` (each user's last item is).
         share: of a temporal split, the part of interactions that is learnt from.
         ks: lengths of lists; metrics are compared at the middle one.
-        fallback: the strategy that fills short lists, as on a placement.
+        fallback: the strategy that fills short lists, as on a placement (see `usual_fallback`); None: they stay short.
         progress: for a progress bar.
     """
     if split not in SPLITS:
@@ -123,3 +149,18 @@ def latest(session: Session) -> dict[str, Any] | None:
     """The newest result with the time it was computed at, or None."""
     row = session.scalar(select(EvaluationRow).order_by(EvaluationRow.id.desc()).limit(1))
     return {**row.body, "computed_at": rfc3339(row.computed_at)} if row is not None else None
+
+
+def kept(session: Session) -> list[dict[str, Any]]:
+    """What the kept results are of, newest first: `id`, `computed_at`, `split`, `strategies` (names), `fallback`."""
+    rows = session.scalars(select(EvaluationRow).order_by(EvaluationRow.id.desc()))
+    return [
+        {
+            "id": row.id,
+            "computed_at": rfc3339(row.computed_at),
+            "split": row.body["split"]["kind"],
+            "strategies": [result["name"] for result in row.body["results"]],
+            "fallback": row.body.get("fallback"),
+        }
+        for row in rows
+    ]

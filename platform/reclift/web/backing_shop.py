@@ -11,6 +11,7 @@ from reclift.domain.metric import Metric
 from reclift.domain.metric_words import sentence
 from reclift.flows import catalogue, evaluations, holdouts, jobs, metrics, models, placements
 from reclift.flows.errors import Invalid as FlowInvalid
+from reclift.flows.model_uses import Uses
 from reclift.flows.offline_online import beside_online
 from reclift.flows.parameter_problems import parameter_problems
 from reclift.storage.tables import ExperimentRow
@@ -50,7 +51,8 @@ class ShopPages(Backed):
     def models(self) -> list[JSON]:
         """Trained versions."""
         with self._read() as session:
-            return [_model(view) for view in models.all_models(session)]
+            uses = Uses(session, self._here.registry)
+            return [{**_model(view), "uses": uses.of(view)} for view in models.all_models(session)]
 
     def train(self, strategy: str, params: Mapping[str, Any], actor: Person) -> None:
         """Ask the worker for a new model."""
@@ -63,15 +65,26 @@ class ShopPages(Backed):
                 raise FlowInvalid(parameter_problems(error, "params", dict(params))) from error
             jobs.request(session, self._here.queue, "train", {"strategy": strategy, "params": full}, actor.email)
 
-    def offline(self) -> JSON | None:
-        """The newest offline results beside online lifts."""
+    def offline(self, number: int | None = None) -> JSON | None:
+        """Offline results beside online lifts."""
         with self._read() as session:
-            return next(iter(beside_online(session, self._here.registry)), None)
+            found = beside_online(session, self._here.registry, 1 if number is None else evaluations.KEEP)
+        return next((body for body in found if number in {None, body["id"]}), None)
 
-    def evaluate(self, actor: Person) -> None:
-        """Ask the worker to evaluate what is in use."""
+    def evaluations(self) -> list[JSON]:
+        """Those that are kept."""
+        with self._read() as session:
+            return evaluations.kept(session)
+
+    def usual_fallback(self) -> str | None:
+        """What fills short lists on most placements."""
+        with self._read() as session:
+            return evaluations.usual_fallback(session, self._here.registry)
+
+    def evaluate(self, wanted: Mapping[str, Any], actor: Person) -> None:
+        """Ask the worker to evaluate."""
         with self._write() as session:
-            evaluations.request(session, self._here.queue, self._here.registry, {}, actor.email)
+            evaluations.request(session, self._here.queue, self._here.registry, wanted, actor.email)
 
     def activate(self, model_id: str, actor: Person) -> JSON:
         """Let a model answer from now on."""

@@ -85,6 +85,11 @@ def number(value: float) -> str:
     return _minus(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
+def score(value: float) -> str:
+    """A number of an offline table, such as nDCG: four decimals below 1, so that columns can be compared."""
+    return _minus(f"{value:.4f}") if 0 < abs(value) < 1 else number(value)
+
+
 def money(value: float, currency: str | None = None) -> str:
     """An amount with its currency (an ISO code): `£12.34`; an unknown code stands behind, none is bare."""
     text = f"{abs(value):,.2f}"
@@ -135,7 +140,9 @@ def size(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """How long something took: `0.4 s`, `41 s`, `3 min 5 s`, `2 h 10 min`."""
+    """How long something took: `40 ms`, `0.4 s`, `41 s`, `3 min 5 s`, `2 h 10 min`."""
+    if 0 < value < 0.1:
+        return milliseconds(value * 1000)
     if value < 10:
         return f"{value:.1f}{NBSP}s"
     if value < 60:

@@ -209,7 +209,11 @@ def test_offline_results_stand_beside_online_lifts_and_are_asked_for(manager, vi
     assert "offline said +25.0" in page
     assert "/app/experiments/home-recs" in page
     assert "being evaluated" in manager.send("/app/strategies/evaluate").text
-    assert platform.calls[-1] == ("evaluate", "mia@shop.example")
+    assert platform.calls[-1] == ("evaluate", {"strategies": [], "split": None}, "mia@shop.example")
+    chosen = {"strategies": ["popularity", "item_cf"], "split": "leave-last-out", "fallback": "none", "then": "offline"}
+    assert "Metrics" in manager.send("/app/strategies/evaluate", chosen).text
+    assert platform.calls[-1][1] == {"strategies": ["popularity", "item_cf"], "split": "leave-last-out",
+                                     "fallback": None}  # fmt: skip
     platform.shop["offline"] = []
     page = viewer.get("/app/strategies").text
     assert "Nothing has been evaluated yet" in page
@@ -231,7 +235,7 @@ def test_a_placement_says_what_shapes_its_lists(viewer, platform):
 
 def test_a_model_is_rolled_back(manager, platform):
     assert "Roll back to this" in manager.get("/app/strategies").text
-    assert "item_cf@6 is served" in manager.send("/app/models/item_cf@6/activate").text
+    assert "item_cf@6 is active" in manager.send("/app/models/item_cf@6/activate").text
     assert [m["id"] for m in platform.models() if m["active"] and m["strategy"] == "item_cf"] == ["item_cf@6"]
 
 

@@ -20,7 +20,7 @@ def test_every_metric_stands_there_for_the_chosen_length(manager):
     page = text_of(manager, PATH)
     text = part(page, "metrics")
     for words in ("nDCG", "Precision", "Recall", "MAP", "MRR", "Hit rate", "Coverage", "Gini", "Novelty", "Diversity",
-                  "[0.225, 0.275]", "no list has what this is computed from"):  # fmt: skip
+                  "[0.2250, 0.2750]", "no list has what this is computed from"):  # fmt: skip
         assert words in text
     assert "aria-current=true>k = 10" in page
     longer = text_of(manager, PATH + "?k=20")

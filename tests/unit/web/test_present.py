@@ -139,20 +139,3 @@ def test_methods_and_reasons_come_in_two_shapes():
     assert present.reason({"reasons": {"lift": {"code": "no_units", "text": "no unit yet"}}}, "lift") == "no unit yet"
     assert present.is_down("decrease")
     assert not present.is_down("increase")
-
-
-@pytest.mark.parametrize(("field", "name", "anchor"), [
-    ("params.title_weight", "title weight", "f-ease-params-title_weight"),
-    ("arms.0.params.k", "arm 1, k", "f-ease-arms-0-params-k"),
-    ("fallback.1.strategy", "fallback 2, strategy", "f-ease-fallback-1-strategy"),
-    ("params.components.1.params.k", "component 2, k", "f-ease-params-components"),
-    ("params", "params", "f-ease-params"), ("viewer.user_id", "user id", "f-ease-viewer-user_id"),
-])  # fmt: skip
-def test_a_problems_field_is_said_as_people_count_and_leads_to_its_input(field, name, anchor):
-    assert present.field_name(field) == name
-    assert present.anchor(field, "ease-") == anchor
-
-
-def test_values_of_parameters_are_said_as_people_write_them():
-    values = (True, None, "x", 7, 0.5, [{"strategy": "ease"}])
-    assert [present.value_said(v) for v in values] == ["true", "none", "x", "7", "0.5", '[{"strategy": "ease"}]']

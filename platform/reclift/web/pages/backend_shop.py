@@ -20,7 +20,8 @@ class ShopSide(Protocol):
         """Trained versions, newest first.
 
         `{"id", "strategy", "version", "params", "active", "status" ("training"|"ready"|"failed"), "created_at",
-        "data_until", "seconds", "size_bytes", "metrics": {"ndcg@10": 0.43}, "error"}`.
+        "data_until", "seconds", "size_bytes", "metrics": {"ndcg@10": 0.43}, "error", "uses"}`; `uses` says whom it
+        answers for, as in `flows.model_uses`.
         """
         ...
 
@@ -28,12 +29,23 @@ class ShopSide(Protocol):
         """Ask the worker for a new model version; returns at once."""
         ...
 
-    def offline(self) -> JSON | None:
-        """The newest offline results beside online lifts, as in `GET /api/v1/evaluations`; `None`: none yet."""
+    def offline(self, number: int | None = None) -> JSON | None:
+        """The newest offline results, or those of a number, beside online lifts, as in `GET /api/v1/evaluations`.
+
+        `None`: there are none yet, or none of this number (any more).
+        """
         ...
 
-    def evaluate(self, actor: Person) -> None:
-        """Ask the worker to evaluate everything that is in use; returns at once."""
+    def evaluations(self) -> list[JSON]:
+        """`{"id", "computed_at", "split", "strategies", "fallback"}` of those that are kept, newest first."""
+        ...
+
+    def usual_fallback(self) -> str | None:
+        """The strategy that fills short lists on most placements."""
+        ...
+
+    def evaluate(self, wanted: Mapping[str, Any], actor: Person) -> None:
+        """Ask the worker to evaluate `{"strategies", "split", "fallback"}` as in the API; returns at once."""
         ...
 
     def activate(self, model_id: str, actor: Person) -> JSON:

@@ -18,7 +18,7 @@ from werkzeug.exceptions import NotFound as UrlNotFound
 
 from reclift.web import format as fmt
 
-from . import analysis_form, assets, lists_form, present, splits, words_numbers
+from . import analysis_form, assets, field_words, lists_form, present, splits, words_numbers
 from .backend import NotFound, Person, Refused, backend
 
 csrf = CSRFProtect()
@@ -168,6 +168,7 @@ def _context() -> dict[str, Any]:
         "icon": assets.icon,
         "words": words_numbers.ALL_WORDS,
         "present": present,
+        "field_words": field_words,
         "splits": splits,
         "analysis_said": analysis_form.said,
         "variety_said": lists_form.variety_said,
@@ -185,7 +186,7 @@ def keep_static(response: Response) -> Response:
 def _filters(environment: Any) -> None:
     for name in (
         "lift", "interval", "percent", "share", "count", "number", "money", "milliseconds", "p_value", "p_equals",
-        "measure", "size", "seconds", "readable", "when", "day", "ago",
+        "measure", "size", "seconds", "score", "readable", "when", "day", "ago",
     ):  # fmt: skip
         environment.filters[name] = getattr(fmt, name)
 

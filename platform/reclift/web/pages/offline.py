@@ -9,7 +9,7 @@ from flask import Blueprint, render_template, request
 
 from reclift.web import charts_offline
 
-from .backend import JSON, backend
+from .backend import JSON, NotFound, backend
 from .frame import Answer, script_json
 
 
@@ -40,6 +40,13 @@ COLUMNS = (
 def label_of(metric: str) -> str:
     """A metric as people write it."""
     return next((column.label for column in COLUMNS if column.key == metric), metric)
+
+
+def metric_label(name: str) -> str:
+    """The same with its length of list: `ndcg@10` is `nDCG@10`."""
+    metric, at, k = name.partition("@")
+    label = label_of(metric)
+    return (label if label != metric else metric.replace("_", " ")) + at + k
 
 
 def columns_of(results: Sequence[Mapping[str, Any]], k: str) -> list[Column]:
@@ -101,11 +108,47 @@ def beside(evaluation: Mapping[str, Any] | None, experiment: str) -> JSON | None
     return {"metric": f"{label_of(primary)}@{k}", "rows": rows}
 
 
+WORK = ("train", "evaluate")
+"""Jobs whose end changes what the pages of strategies show."""
+
+
+def open_work() -> list[JSON]:
+    """Trainings and evaluations that wait or run, in the order they were asked for."""
+    jobs = [job for task in WORK for job in backend().jobs(1, task)["rows"] if job["status"] in {"queued", "running"}]
+    return sorted(jobs, key=lambda job: str(job["queued_at"]))
+
+
+def state_of(work: Sequence[Mapping[str, Any]]) -> str:
+    """Changes when a page of strategies would look another way: a job began or ended, another model answers."""
+    models = [f"{m['id']}{m['status'][0]}{'a' * m['active']}" for m in backend().models()]
+    return " ".join([*models, "|", *(f"{job['id']}{job['status'][0]}" for job in work)])
+
+
+def command_of(evaluation: Mapping[str, Any]) -> str:
+    """What computes the same on the command line; strategies with parameters of their own come from what is in use."""
+    names = [result["name"] for result in evaluation["results"]]
+    keys = [result["strategy"] for result in evaluation["results"]]
+    words = ["reclift evaluate", *(keys if names == keys else [])]
+    words += ["--split", str(evaluation["split"]["kind"]).replace("_", "-")]
+    return " ".join([*words, "--fallback", evaluation.get("fallback") or "none"])
+
+
 def offline_page() -> Answer:
-    """The newest evaluation, for lists of the length that was chosen."""
-    evaluation = backend().offline()
+    """The newest evaluation, or the one of `?at=`, for lists of the length that was chosen."""
+    platform = backend()
+    number = request.args.get("at", type=int)
+    evaluation = platform.offline(number)
+    if evaluation is None and number is not None:
+        raise NotFound(f"There is no evaluation {number}, or it is not kept any more.")
+    strategies = platform.strategies()
+    work = open_work()
+    frame: JSON = {
+        "strategies": [s for s in strategies if s["schema"] or s["needs_training"]], "work": work,
+        "usual": platform.usual_fallback(), "earlier": platform.evaluations(), "state": state_of(work),
+        "schemas": {s["key"]: s["schema"] for s in strategies}, "at": number,
+    }  # fmt: skip
     if evaluation is None:
-        return render_template("pages/offline.html", evaluation=None)
+        return render_template("pages/offline.html", evaluation=None, **frame)
     results = evaluation["results"]
     ks = sorted({int(k) for result in results for k in result["metrics"]})
     wanted = request.args.get("k", type=int)
@@ -116,7 +159,8 @@ def offline_page() -> Answer:
         "pages/offline.html", evaluation=evaluation, results=results, ks=ks, k=k, columns=columns,
         best=best_of(results, str(k), columns), pairs=pairs(evaluation["comparisons"], evaluation["level"]),
         primary=label_of(evaluation["primary"]), history_label=charts_offline.history_label,
-        figures=figures, figures_json=script_json(figures),
+        figures=figures, figures_json=script_json(figures), command=command_of(evaluation), **frame,
+        metric_names={metric["key"]: metric["name"] for metric in platform.metrics()},
     )  # fmt: skip
 
 

@@ -100,6 +100,18 @@ ALL_WORDS: dict[str, Word] = {
         "Share of the places that the strategy filled itself; the fallback filled the rest.",
         "A strategy that answers for few users looks good on those, and leaves the others to its fallback.",
     ),
+    "active_model": Word(
+        "An active model",
+        "It answers for the placements and arms that ask for its strategy with its parameters.",
+        "Arms may also be pinned to a version. A model that nobody asks for waits: name its strategy and parameters in "
+        "an arm or a placement.",
+    ),
+    "split": Word(
+        "Split",
+        "What is hidden from the strategies: the last part of time, or the last thing that each user chose.",
+        "Temporal is the honest one: nothing is learnt from the future. Leave-last-out asks every user, also where "
+        "little happened lately.",
+    ),
     "dead_letter": Word(
         "Dead letter",
         "Something that was acknowledged and that the tables refuse, kept with the reason.",

@@ -159,7 +159,7 @@ SCHEMAS: dict[str, Json] = {
                     default="temporal",
                 )
             ),
-            "fallback": maybe(text("The strategy that fills short lists.")),
+            "fallback": maybe(text("Fills short lists. Left out: as on most placements; null: they stay short.")),
         },
         example={"strategies": ["popularity", "item_cf"], "split": "temporal"},
     ),

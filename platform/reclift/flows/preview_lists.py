@@ -132,11 +132,13 @@ def look(session: Session, eyes: Eyes, experiment: Experiment, viewer: Viewer) -
             "arm": arm.key, "control": arm.control, "strategy": arm.strategy, "model": made["model"],
             "fallback": made["fallback"], "problem": problems[arm.key], "items": made["items"],
         })  # fmt: skip
-    _describe(session, lists)
     history = eyes.histories.get(unit)
+    met = [signal.item_id for signal in history][-20:]
+    titles = _describe(session, lists, {*met, *([viewer.item_id] if viewer.item_id else [])})
     return {
         "placement": experiment.placement,
-        "history": [signal.item_id for signal in history][-20:],
+        "history": met,
+        "titles": titles,
         "signals": len(history),
         "decision": _decision(eyes, experiment, trial, unit, viewer),
         "shown": _shown(eyes, experiment, unit, viewer),
@@ -174,11 +176,12 @@ def _shown(eyes: Eyes, experiment: Experiment, unit: str, viewer: Viewer) -> dic
     return {"experiment": found.experiment, "arm": found.arm} if found is not None else None
 
 
-def _describe(session: Session, lists: list[dict[str, Any]]) -> None:
-    """Titles and categories beside the ids."""
-    wanted = {row["item_id"] for made in lists for row in made["items"]}
+def _describe(session: Session, lists: list[dict[str, Any]], others: set[str]) -> dict[str, str]:
+    """Titles and categories beside the ids; returns the titles of the `others`, where they have one."""
+    wanted = {row["item_id"] for made in lists for row in made["items"]} | others
     rows = session.execute(select(ItemRow.item_id, ItemRow.title, ItemRow.category).where(ItemRow.item_id.in_(wanted)))
     known = {row.item_id: (row.title, row.category) for row in rows}
     for made in lists:
         for row in made["items"]:
             row["title"], row["category"] = known.get(row["item_id"], (None, None))
+    return {item: known[item][0] for item in others if item in known and known[item][0]}

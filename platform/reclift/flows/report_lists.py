@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,9 +46,16 @@ def _of_arm(arm: str, shown: Sequence[Any], same: int, catalogue: int) -> dict[s
         "novelty": _mean([one.novelty for one in shown]),
         "diversity": _mean([one.diversity for one in shown]),
         "fallback_rate": sum(one.fallback is not None for one in shown) / len(shown) if shown else None,
+        "fallback_reasons": _reasons(shown),
         "latency_ms": _mean(latencies),
         "latency_p95_ms": float(np.quantile(latencies, 0.95)) if latencies else None,
     }
+
+
+def _reasons(shown: Sequence[Any]) -> dict[str, float]:
+    """The share of the lists that needed the fallback, by reason, the most frequent first."""
+    found = Counter(str(one.fallback.get("reason")) for one in shown if one.fallback is not None)
+    return {reason: number / len(shown) for reason, number in found.most_common()}
 
 
 def _covered(shown: Sequence[Any]) -> Coverage:

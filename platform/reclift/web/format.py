@@ -86,8 +86,10 @@ def number(value: float) -> str:
 
 
 def score(value: float) -> str:
-    """A number of an offline table, such as nDCG: four decimals below 1, so that columns can be compared."""
-    return _minus(f"{value:.4f}") if 0 < abs(value) < 1 else number(value)
+    """A number of an offline table, such as nDCG: always as many decimals, so that columns can be compared."""
+    if value == 0 or abs(value) >= 100:
+        return number(value)
+    return _minus(f"{value:.{4 if abs(value) < 1 else 3}f}")
 
 
 def money(value: float, currency: str | None = None) -> str:

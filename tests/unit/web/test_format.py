@@ -106,3 +106,8 @@ def test_stamps_in_a_sentence_are_put_as_people_say_them():
     now = datetime(2026, 11, 25, 8, 15, tzinfo=UTC)
     assert fmt.readable("last one 2026-11-25T08:10:53.690Z, ok", now).replace(N, " ") == "last one 4 min ago, ok"
     assert fmt.readable("ok, 0 queued", now) == "ok, 0 queued"
+
+
+def test_scores_have_equally_many_decimals_and_short_times_are_not_zero():
+    assert [fmt.score(v) for v in (0.04, 0.30244, 1.9, 0, 1234.5)] == ["0.0400", "0.3024", "1.900", "0", "1,234"]
+    assert [fmt.seconds(v) for v in (0.011, 0.4, 0)] == [f"11{N}ms", f"0.4{N}s", f"0.0{N}s"]

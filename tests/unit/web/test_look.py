@@ -58,3 +58,13 @@ def test_what_only_the_control_shows_is_marked_there():
     })  # fmt: skip
     assert marks(found, "control") == {"a": ("only", 0), "b": ("same", 0)}
     assert [one["same"] for one in found["arms"]] == [False, False, False]
+
+
+def test_reasons_name_items_by_their_titles():
+    titles = {"50": "Star Wars", "i-5": "Mug", "5": "Five"}
+    assert (
+        look.named("chosen together with 50, i-5 and 5", titles) == "chosen together with “Star Wars”, “Mug” and “Five”"
+    )
+    assert look.named("costs 50.5, like x50 and 500", titles) == "costs 50.5, like x50 and 500"
+    assert look.named(None, titles) is None
+    assert look.named("popular", {}) == "popular"

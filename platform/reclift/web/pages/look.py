@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from .audience import scalar
@@ -79,13 +80,23 @@ def side_by_side(found: JSON) -> JSON:
     places = {row["item_id"]: row["position"] for row in control["items"]}
     elsewhere = {row["item_id"] for arm in found["arms"] if arm is not control for row in arm["items"]}
     arms = []
+    titles = found.get("titles") or {}
     for arm in found["arms"]:
-        rows = [{**row, **_mark(row, arm["control"], places, elsewhere)} for row in arm["items"]]
+        rows = [{**row, "reason": named(row.get("reason"), titles), **_mark(row, arm["control"], places, elsewhere)}
+                for row in arm["items"]]  # fmt: skip
         differs = sum(row["mark"] == "new" for row in rows)
         same = not arm["control"] and len(rows) == len(places) and all(row["mark"] == "same" for row in rows)
         arms.append({**arm, "items": rows, "differs": differs, "same": same})
     decision = found["decision"]
     return {**found, "arms": arms, "why": REASONS.get(decision["reason"], decision["reason"])}
+
+
+def named(reason: str | None, titles: Mapping[str, str]) -> str | None:
+    """A strategy's reason with the titles of the items that it names: strategies know ids alone."""
+    if not reason or not titles:
+        return reason
+    ids = "|".join(re.escape(item) for item in sorted(titles, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])(?:{ids})(?![\w.-])", lambda one: f"“{titles[one[0]]}”", reason)
 
 
 def _mark(row: JSON, control: bool, places: Mapping[str, int], elsewhere: set[str]) -> JSON:

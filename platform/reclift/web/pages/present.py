@@ -41,6 +41,10 @@ SOURCES = {
     "replay": "Replay of real histories: visits and reactions come from people's recorded histories, not live traffic.",
 }
 
+FALLBACKS = {"no_model": "no model", "error": "its strategy failed", "timeout": "its strategy was late",
+             "too_few": "too few items"}  # fmt: skip
+"""Why a fallback filled places, in words."""
+
 _ARM_COLOURS = 7
 
 

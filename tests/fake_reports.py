@@ -153,7 +153,8 @@ def make_report(
             for rate in [a.means["ctr"] * 1.9 / (n + 0.6)]
         ],
         "lists": [
-            {"arm": a.key, "coverage": 0.08 + 0.17 * i, "fallback_rate": 0.004 * (i + 1), "latency": 3.2 + 2.7 * i,
+            {"arm": a.key, "coverage": 0.08 + 0.17 * i, "fallback_rate": 0.004 * (i + 1),
+             "fallback_reasons": {"too_few": 0.003 * (i + 1), "timeout": 0.001 * (i + 1)}, "latency": 3.2 + 2.7 * i,
              "coverage_ci": [0.07 + 0.17 * i, 0.09 + 0.17 * i], "coverage_lists": 4000, "novelty": 7.1 + i,
              "diversity": None if i else 0.62}
             for i, a in enumerate(arms)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from reclift.cli import main
@@ -34,7 +35,8 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     assert not (tmp_path / "test_mine.py").exists()
 
 
-def test_a_name_must_be_a_modules(tmp_path: Path) -> None:
-    refused = CliRunner().invoke(main, ["new-strategy", "Not-A-Name", "--folder", str(tmp_path)])
+@pytest.mark.parametrize("name", ["Not-A-Name", "class", "ease"])
+def test_a_name_must_be_a_modules_and_new(tmp_path: Path, name: str) -> None:
+    refused = CliRunner().invoke(main, ["new-strategy", name, "--folder", str(tmp_path)])
     assert refused.exit_code != 0
     assert list(tmp_path.iterdir()) == []

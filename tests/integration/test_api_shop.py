@@ -270,6 +270,13 @@ def test_profiles_and_aliases(runtime: Runtime, shop: Caller) -> None:
     with runtime.database.read() as session:
         assert session.get_one(Profile, "u1").attributes == {"country": "US"}
     assert count(runtime, Profile) == 1
+    fits = {"note": "é" * ((16_000 - len('{"note":""}')) // 2)}
+    shop.ok("PUT", "/users/u1", {"attributes": fits})
+    document = shop.refused("PUT", "/users/u1", {"attributes": {**fits, "one": 1}}, status=422)
+    assert [error["field"] for error in document["errors"]] == ["attributes"]
+    assert "at most 16,000 bytes as JSON; these take 16,00" in document["errors"][0]["rule"]
+    with runtime.database.read() as session:
+        assert session.get_one(Profile, "u1").attributes == fits
     shop.refused("POST", "/users/u2/aliases", {"alias": "device-7"}, status=409)
     shop.refused("POST", "/users/u1/aliases", {"alias": "u1"}, status=422)
     shop.refused("POST", "/users/u1/aliases", {}, status=422)

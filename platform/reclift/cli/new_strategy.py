@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from reclift.flows.errors import Conflict, Invalid
+from reclift.strategy import Registry
 
 _STRATEGY = '''"""{title}: say here what it does, when to choose it, and where the idea comes from."""
 
@@ -103,6 +104,8 @@ def new_strategy(name: str, folder: Path) -> None:
     """Write a commented strategy to start from, and its test: NAME.py and test_NAME.py."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or keyword.iskeyword(name):
         raise Invalid.of("name", name, "must be a Python module's name: a-z, 0-9 and _, beginning with a letter")
+    if name in Registry.installed():
+        raise Invalid.of("name", name, "is installed already: another name tells the two apart")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     words = {"name": class_name, "title": name.replace("_", " ").capitalize(), "module": name}
     files = {folder / f"{name}.py": _STRATEGY, folder / f"test_{name}.py": _TEST}

@@ -29,6 +29,7 @@ def migrate() -> None:
 def worker(concurrency: int, with_beat: bool, drain: bool) -> None:
     """Do jobs: training, rollups, reports."""
     from reclift.worker import make_app
+    from reclift.worker_end import end_quickly
 
     settings = load_settings()
     child = ChildProcess("drain") if drain and not settings.embedded else None
@@ -45,6 +46,8 @@ def worker(concurrency: int, with_beat: bool, drain: bool) -> None:
     # A process of its own: events keep flowing, at their own pace, whatever jobs compute.
     if child is not None:
         child.start()
+    if settings.embedded:
+        end_quickly()
     try:
         make_app(settings).worker_main(arguments)
     finally:

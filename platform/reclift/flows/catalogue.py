@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +23,9 @@ from reclift.storage.persons import change_alone
 from reclift.storage.tables import Alias, Configuration, ItemRow
 
 MAX_ITEMS = 10_000
+MOST_ATTRIBUTES_BYTES = 16_000
+"""What the shop may tell of one user, as JSON: it lies in memory beside the user's history, and enters each training."""
+
 _FIELDS = frozenset({"item_id", "title", "description", "category", "price", "image_url", "available", "attributes"})
 
 
@@ -139,6 +143,11 @@ def put_profile(session: Session, unit_id: str, attributes: object) -> str:
     """Keep what the shop tells of a user, in place of what it told before; returns the person's canonical id."""
     if not isinstance(attributes, dict):
         raise Invalid.of("attributes", attributes, "must be an object")
+    text = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MOST_ATTRIBUTES_BYTES:
+        rule = f"must take at most {MOST_ATTRIBUTES_BYTES:,} bytes as JSON; these take {size:,}"
+        raise Invalid.of("attributes", attributes, rule)
     return profiles.put(session.connection(), unit_id, attributes, now())
 
 

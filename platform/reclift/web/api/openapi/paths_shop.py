@@ -83,7 +83,8 @@ SHOP: dict[str, dict[str, Json]] = {
         "put": operation(
             "Keep what is known of a user",
             "Replaces the user's attributes. The next list is made with them, in other processes within "
-            "RECLIFT_PLAN_POLL_SECONDS. Arms do not follow from them: audiences see what a call sends.",
+            "RECLIFT_PLAN_POLL_SECONDS. Arms do not follow from them: audiences see what a call sends. All of them "
+            "together may take 16,000 bytes as JSON.",
             {200: ("Kept.", "UserAnswer")},
             body="UserRequest",
             parameters=[_USER],

@@ -3,7 +3,8 @@
 Every step of a statement gives the interpreter's lock away and has to wait for it afterwards, behind all threads that
 compute meanwhile. So what counts is how often that happens, more than what SQLite does. A temporary view has a column
 for each column of the widest table, and triggers that put a row inserted into it where it belongs: so one INSERT fills
-all tables, looks at who was merged or erased, and commits.
+all tables, looks at who was merged or erased, and commits. Many rows are worth a statement for each table: a trigger
+costs more for a row than the steps that it saves.
 """
 
 from __future__ import annotations
@@ -32,11 +33,15 @@ _EXPOSURES: Table = ExposureRow.__table__  # type: ignore[assignment]  # likewis
 _TABLES = (_EVENTS, _IMPRESSIONS, _EXPOSURES)
 _WIDEST = max(len(table.columns) for table in _TABLES)
 _EARLIEST = (
-    "WHERE true ON CONFLICT (experiment, phase, unit_id, arm) DO UPDATE SET "
+    "ON CONFLICT (experiment, phase, unit_id, arm) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in ("at", "source", "attributes"))
     + " WHERE exposures.at > excluded.at"
 )
 """Of exposures the earliest wins, in whatever order they arrive; ties keep what is there."""
+_IS_PLAIN = (
+    "SELECT EXISTS (SELECT 1 FROM aliases WHERE alias IN (SELECT value FROM json_each(?))), "
+    "EXISTS (SELECT 1 FROM erasures WHERE at >= ?)"
+)
 
 
 class QuickSqlite:
@@ -60,24 +65,23 @@ class QuickSqlite:
         """
         with self._lock:
             try:
-                self._write(list(_rows(batches)))
+                self._write(batches)
             except Exception as error:  # noqa: BLE001 (whatever it is, the long way meets it again, and says so)
                 if not isinstance(error, sqlite3.IntegrityError):
                     self._close()
                 return False
         return True
 
-    def _write(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _write(self, batches: Sequence[Facts]) -> None:
         if self._connection is None:
             self._connection = _connect(self._engine)
-        if len(rows) <= _MOST_ROWS:
-            self._connection.execute(_statement(len(rows)), tuple(chain.from_iterable(rows)))
+        if sum(map(len, batches)) <= _MOST_ROWS:
+            rows = list(_rows(batches))
+            self._connection.execute(_statement("intake", len(rows), len(rows[0])), tuple(chain.from_iterable(rows)))
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for start in range(0, len(rows), _MOST_ROWS):
-                part = rows[start : start + _MOST_ROWS]
-                self._connection.execute(_statement(len(part)), tuple(chain.from_iterable(part)))
+            _write_many(self._connection, batches)
             self._connection.execute("COMMIT")
         except BaseException:
             self._connection.execute("ROLLBACK")
@@ -113,39 +117,77 @@ def _trigger(table: Table) -> str:
     unit = f"NEW.c{list(table.columns.keys()).index('unit_id')}"
     return (
         f"CREATE TEMP TRIGGER take_{table.name} INSTEAD OF INSERT ON intake WHEN NEW.kind = '{table.name}' BEGIN "  # noqa: S608 (names of our own tables and columns)
-        f"SELECT RAISE(ABORT, 'an alias') WHERE EXISTS (SELECT 1 FROM aliases WHERE alias = {unit}); "
+        f"SELECT RAISE(ABORT, 'an alias') WHERE NEW.mark AND EXISTS (SELECT 1 FROM aliases WHERE alias = {unit}); "
         "SELECT RAISE(ABORT, 'somebody was erased') "
-        "WHERE EXISTS (SELECT 1 FROM erasures WHERE at >= NEW.recorded); "
-        f"INSERT INTO {table.name} ({names}) SELECT {values} {_EARLIEST if table is _EXPOSURES else ''}; "
+        "WHERE NEW.recorded NOTNULL AND EXISTS (SELECT 1 FROM erasures WHERE at >= NEW.recorded); "
+        f"INSERT INTO {table.name} ({names}) VALUES ({values}) {_EARLIEST if table is _EXPOSURES else ''}; "
         f"INSERT INTO dirty_units (unit_id) SELECT {unit} WHERE NEW.mark; "
         "END"
     )
 
 
 def _rows(batches: Sequence[Facts]) -> Iterator[tuple[Any, ...]]:
-    """What the view takes: each unit is marked dirty by the first of its rows."""
+    """What the view takes: the first of each unit's rows marks it dirty, the first of all has the earliest time."""
     marked: set[Any] = set()
+    earliest: int | None = min(_recorded(batches))
     for facts in batches:
         for table, rows in ((_EVENTS, facts.events), (_IMPRESSIONS, facts.impressions), (_EXPOSURES, facts.exposures)):
-            pick, json, padding = _columns(table)
-            for row in rows:
-                value = list(pick(row))
-                for place in json:
-                    value[place] = orjson.dumps(value[place]).decode()
+            padding = (None,) * (_WIDEST - len(table.columns))
+            for row, values in zip(rows, _values(table, rows), strict=True):
                 unit = row["unit_id"]
-                yield (table.name, unit not in marked, row.get("received_at", row["at"]), *value, *padding)
+                yield (table.name, unit not in marked, earliest, *values, *padding)
                 marked.add(unit)
+                earliest = None
+
+
+def _write_many(connection: sqlite3.Connection, batches: Sequence[Facts]) -> None:
+    """As the triggers do it, in some statements of the caller's transaction."""
+    units = {row["unit_id"] for facts in batches for row in _all(facts)}
+    plain = connection.execute(_IS_PLAIN, (orjson.dumps(sorted(units)).decode(), min(_recorded(batches))))
+    if plain.fetchone() != (0, 0):
+        raise sqlite3.IntegrityError("an alias, or somebody was erased")
+    for table, kind in ((_EVENTS, "events"), (_IMPRESSIONS, "impressions"), (_EXPOSURES, "exposures")):
+        names = ", ".join(column.name for column in table.columns)
+        rows = _values(table, [row for facts in batches for row in getattr(facts, kind)])
+        _insert(connection, f"{table.name} ({names})", rows, _EARLIEST if table is _EXPOSURES else "")
+    _insert(connection, "dirty_units (unit_id)", [(unit,) for unit in sorted(units)])
+
+
+def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]], conflict: str = "") -> None:
+    for start in range(0, len(rows), _MOST_ROWS):
+        part = rows[start : start + _MOST_ROWS]
+        connection.execute(_statement(into, len(part), len(part[0]), conflict), tuple(chain.from_iterable(part)))
+
+
+def _all(facts: Facts) -> Iterator[Mapping[str, Any]]:
+    return chain(facts.events, facts.impressions, facts.exposures)
+
+
+def _recorded(batches: Sequence[Facts]) -> Iterator[int]:
+    """When each row was: an exposure keeps no time of its arrival (see `erasures.is_of_before`)."""
+    return (row.get("received_at", row["at"]) for facts in batches for row in _all(facts))
+
+
+def _values(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """The columns of the table, JSON as text."""
+    pick, json = _columns(table)
+    values = []
+    for row in rows:
+        value = list(pick(row))
+        for place in json:
+            value[place] = orjson.dumps(value[place]).decode()
+        values.append(value)
+    return values
 
 
 @cache
-def _statement(rows: int) -> str:
-    marks = f"({', '.join('?' * (3 + _WIDEST))})"
-    return f"INSERT INTO intake VALUES {', '.join([marks] * rows)}"  # noqa: S608 (marks alone)
+def _statement(into: str, rows: int, columns: int, conflict: str = "") -> str:
+    marks = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([marks] * rows)} {conflict}"  # noqa: S608 (names of our own tables and columns)
 
 
 @cache
-def _columns(table: Table) -> tuple[Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[int, ...], tuple[None, ...]]:
-    """How a row's columns are taken, which of them are JSON, and what fills it up to the view's width."""
-    names = [column.name for column in table.columns]
+def _columns(table: Table) -> tuple[Callable[[Mapping[str, Any]], tuple[Any, ...]], tuple[int, ...]]:
+    """How a row's columns are taken, and which of them are JSON."""
     json = tuple(place for place, column in enumerate(table.columns) if isinstance(column.type, JSON))
-    return itemgetter(*names), json, (None,) * (_WIDEST - len(names))
+    return itemgetter(*(column.name for column in table.columns)), json

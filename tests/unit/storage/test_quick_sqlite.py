@@ -88,22 +88,26 @@ def test_each_unit_is_marked_once(database: Database) -> None:
         assert sorted(session.scalars(select(DirtyUnit.unit_id))) == ["u1", "u2"]
 
 
-def test_aliases_are_left_to_the_long_way(database: Database) -> None:
+@pytest.mark.parametrize("more", [0, 100])
+def test_aliases_are_left_to_the_long_way(database: Database, more: int) -> None:
     with database.write() as session:
         session.add(Alias(alias="cookie", unit_id="u1", created_at=datetime.now(UTC)))
-    assert not quick(database, Facts([event("e1", "someone")], [impression("r1", "cookie")]))
+    many = Facts([event(f"more{n}", "someone") for n in range(more)])
+    assert not quick(database, many, Facts([event("e1", "someone")], [impression("r1", "cookie")]))
     assert rows(database)["events"] == []
     assert DatabaseSink(database).append(Facts([], [impression("r1", "cookie")])) == Receipt(1, 0)
     with database.read() as session:
         assert session.scalars(select(ImpressionRow.unit_id)).all() == ["u1"]
 
 
-def test_what_is_of_before_an_erasure_is_left_to_the_long_way(database: Database) -> None:
+@pytest.mark.parametrize("more", [0, 100])
+def test_what_is_of_before_an_erasure_is_left_to_the_long_way(database: Database, more: int) -> None:
     with database.write() as session:
         erasures.note(session, ["u1"], 1_000)
-    assert not quick(database, Facts([event("e1", "u2", at=500, received_at=1_000)]))
-    assert not quick(database, Facts(exposures=[exposure("u2", at=1_000)]))
-    assert quick(database, Facts([event("e1", "u1", at=500, received_at=1_001)], [], [exposure("u2", at=1_001)]))
+    many = Facts([event(f"more{n}", "someone", at=2_000) for n in range(more)])
+    assert not quick(database, many, Facts([event("e1", "u2", at=500, received_at=1_000)]))
+    assert not quick(database, many, Facts(exposures=[exposure("u2", at=1_000)]))
+    assert quick(database, many, Facts([event("e1", "u1", at=500, received_at=1_001)], [], [exposure("u2", at=1_001)]))
     sink = DatabaseSink(database)
     assert sink.append(Facts([event("late", "u1", at=500), event("other", "u2", at=500)])) == Receipt(1, 0)
 

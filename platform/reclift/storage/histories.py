@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -32,11 +33,23 @@ _MOST_CHANGED = 20_000
 _NOTHING_TOLD: Mapping[str, Any] = MappingProxyType({})
 
 
-class Known(NamedTuple):
-    """What is known of a unit: signals, oldest first, and the attributes that the shop stored. Not to be changed."""
-
+class _Known(NamedTuple):
     signals: tuple[Signal, ...] = ()
     attributes: Mapping[str, Any] = _NOTHING_TOLD
+
+
+class Known(_Known):
+    """What is known of a unit: signals, oldest first, and the attributes that the shop stored. Not to be changed."""
+
+    @cached_property
+    def interacted(self) -> frozenset[str]:
+        """Items of all signals."""
+        return frozenset(signal.item_id for signal in self.signals)
+
+    @cached_property
+    def bought(self) -> frozenset[str]:
+        """Items of purchases."""
+        return frozenset(signal.item_id for signal in self.signals if signal.type == "purchase")
 
 
 _NOBODY = Known()

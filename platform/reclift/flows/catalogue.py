@@ -24,7 +24,7 @@ from reclift.storage.tables import Alias, Configuration, ItemRow
 
 MAX_ITEMS = 10_000
 MOST_ATTRIBUTES_BYTES = 16_000
-"""What the shop may tell of one user, as JSON: it lies in memory beside the user's history, and enters each training."""
+"""What the shop may tell of one user, as JSON: it lies in memory, and enters each training."""
 
 _FIELDS = frozenset({"item_id", "title", "description", "category", "price", "image_url", "available", "attributes"})
 

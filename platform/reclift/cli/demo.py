@@ -49,6 +49,7 @@ def demo(port: int, no_serve: bool) -> None:
             _run(runtime, server, console)
             console.print(f"Ready after {time.monotonic() - began:.0f} seconds.", style="dim")
             if not no_serve:
+                console.print("Ctrl+C stops it; `make demo` serves it again at once.", style="dim")
                 server.wait()
     except (DemoServerError, FlowError, PublicDataError, ReplayError) as error:
         raise DemoError(str(error)) from error

@@ -40,6 +40,21 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// a form is sent once, however often one clicks while its answer is on the way
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.getAttribute("method")?.toLowerCase() !== "post") return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "yes";
+  setTimeout(() => { delete form.dataset.sent; }, 8000); // the answer may never come
+});
+window.addEventListener("pageshow", () => { // also when one goes back to it
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
 // what was typed into a form is forgotten once the server has taken it, that is, on the page of the experiment
 try {
   const sent = sessionStorage.getItem("reclift-sent");

@@ -59,6 +59,9 @@ class FakePlanning:
             raise Invalid([{"field": "arm", "value": arm, "rule": f"must be one of {', '.join(keys)}"}])
         return {"arm": arm, "token": f"preview.{key}.{arm}.signed", "valid_days": 14}
 
+    def people_lately(self) -> list[str]:
+        return list(dict.fromkeys(event["user_id"] for event in self.shop["events"]))[:4]
+
     def look_as(self, experiment: Mapping[str, Any], viewer: Mapping[str, Any]) -> JSON:
         self.calls.append(("look_as", experiment["key"], dict(viewer)))
         items = [item for item in self.shop["items"] if item["available"]]

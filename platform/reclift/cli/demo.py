@@ -46,7 +46,7 @@ def demo(port: int, no_serve: bool) -> None:
             runtime.set_up()
             if not settings.embedded:
                 console.print("Redis is set, so `reclift worker` and `reclift beat` must run beside this.", style="dim")
-            _run(runtime, server, console)
+            _run(runtime, server, console, stays=not no_serve)
             console.print(f"Ready after {time.monotonic() - began:.0f} seconds.", style="dim")
             if not no_serve:
                 console.print("Ctrl+C stops it; `make demo` serves it again at once.", style="dim")
@@ -63,7 +63,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _run(runtime: wiring.Runtime, server: DemoServer, console: Console) -> None:
+def _run(runtime: wiring.Runtime, server: DemoServer, console: Console, *, stays: bool) -> None:
     columns = (
         SpinnerColumn(finished_text="[blue]✓"),
         TextColumn("{task.description:<36}"),
@@ -87,6 +87,8 @@ def _run(runtime: wiring.Runtime, server: DemoServer, console: Console) -> None:
             steps.train()
             steps.replay(data)
             steps.report()
+            if stays:
+                steps.ask_for_evaluation()
     console.print(_summary(runtime))
     sign_in = f"{server.url}\n[bold]{EMAIL}[/bold]   password [bold]{steps.notes.password}[/bold]"
     console.print(Panel(sign_in, title="Reclift", expand=False))

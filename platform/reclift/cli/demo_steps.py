@@ -23,6 +23,7 @@ from reclift.flows import (
     configuration,
     demo_movielens,
     demo_open_bandit,
+    evaluations,
     experiments,
     item_novelty,
     jobs,
@@ -249,6 +250,11 @@ class Demo:
         )
         self.notes.finished = True
         self.notes.write()
+
+    def ask_for_evaluation(self) -> None:
+        """Have the worker evaluate the strategies offline, while people look at the reports already."""
+        with self.runtime.database.write() as session:
+            evaluations.request(session, self.runtime.queue, self.runtime.registry, {}, ACTOR)
 
     def _work(self, title: str, wanted: Callable[[Session], Sequence[JobRun]]) -> None:
         """Ask for jobs and wait for the worker; one that failed stops the demo with its reason."""

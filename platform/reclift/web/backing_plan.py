@@ -18,11 +18,12 @@ from reclift.flows.experiment_checks import reference_problems
 from reclift.flows.power_audience import Who
 from reclift.flows.preview import DAYS, Preview
 from reclift.flows.preview_lists import Eyes, PreviewModels, Viewer, look
-from reclift.storage.tables import ExperimentRow
+from reclift.storage.tables import EventRow, ExperimentRow
 from reclift.web.backing_base import Backed
 from reclift.web.pages.backend import JSON, Invalid, Problem
 from reclift.wiring import Runtime
 
+PEOPLE = 4
 _PAST_SECONDS = 60.0
 """How long a placement's past is good for: while one types, only the question changes."""
 _MOST_PASTS = 32
@@ -62,6 +63,14 @@ class PlanPages(Backed):
         if arm not in keys:
             raise Invalid([Problem(field="arm", value=arm, rule=f"must be one of {', '.join(keys)}")])
         return {"arm": arm, "token": self._here.previews.token(Preview(key, arm)), "valid_days": DAYS}
+
+    def people_lately(self) -> list[str]:
+        """Users of the newest events; a pseudonym is no id that one could look as."""
+        if self._here.pseudonyms:
+            return []
+        with self._read() as session:
+            newest = session.scalars(select(EventRow.unit_id).order_by(EventRow.at.desc()).limit(200))
+            return list(dict.fromkeys(newest))[:PEOPLE]
 
     def look_as(self, experiment: Mapping[str, Any], viewer: Mapping[str, Any]) -> JSON:
         """The arms' lists for one person."""

@@ -153,3 +153,10 @@ def test_the_set_up_says_how_it_is_read(viewer, platform):
     page = viewer.get("/app/experiments/home-ease").text
     assert "at 4 planned looks" in page
     assert "variety 0.4, 2 of a category at most" in page
+
+
+def test_somebody_seen_lately_can_be_looked_as_by_a_click(manager, platform):
+    page = manager.get("/app/experiments/home-recs/look").text
+    assert 'href="/app/experiments/home-recs/look?viewer-user_id=u1"' in page
+    platform.shop["events"] = []
+    assert "Seen lately" not in manager.get("/app/experiments/home-recs/look").text

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from reclift.domain.events import Facts
+from reclift.flows.clock import now_micros
 from reclift.storage.tables import JobRun
 from reclift.wiring import Runtime
+from tests.unit.storage.rows import event
 from tests.unit.web.conftest import Browser
 from tests.unit.web.test_pages_platform import people, text_of
 
@@ -53,3 +56,12 @@ def test_a_wrong_parameter_is_named_where_it_was_typed(runtime: Runtime, people:
     for value in sent.values():
         assert value.replace('"', "&#34;") in page  # what was typed is still there
     assert trainings(runtime) == before
+
+
+def test_those_seen_lately_stand_once_each_the_latest_first(runtime: Runtime, people: Browser):
+    pages = people.application.extensions["reclift"].pages
+    assert pages.people_lately() == []
+    at = now_micros()
+    ids = ["a", "b", "a", "c", "d", "e"]
+    runtime.direct.append(Facts([event(str(n), unit, at - n, item_id="i1") for n, unit in enumerate(ids)]))
+    assert pages.people_lately() == ["a", "b", "c", "d"]

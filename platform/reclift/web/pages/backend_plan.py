@@ -25,11 +25,16 @@ class Planning(Protocol):
         """A token that shows this arm to whoever brings it: `{"arm", "token", "valid_days"}`. It changes nothing."""
         ...
 
+    def people_lately(self) -> list[str]:
+        """User ids of the newest events, each once, a few: to look as somebody; none where ids are kept hashed."""
+        ...
+
     def look_as(self, experiment: Mapping[str, Any], viewer: Mapping[str, Any]) -> JSON:
         """What each arm would show one person now; nothing is logged.
 
         `experiment` is its JSON, stored or not; `viewer` has `user_id` or `session_id`, `attributes` and `item_id` (or
-        `None`). `{"placement", "signals", "history": [item], "decision": {"arm", "in_experiment", "reason", "now"},
+        `None`). `{"placement", "signals", "history": [item], "titles": {item: title},
+        "decision": {"arm", "in_experiment", "reason", "now"},
         "shown": {"experiment", "arm"} or None, "arms": [{"arm", "control", "strategy", "model", "fallback",
         "problem", "items": [as /recommend answers, with "title" and "category"]}]}`. `decision` is what it would be
         if the experiment ran (`now`: it does); `shown` is which experiment decides on the placement today.

@@ -128,7 +128,7 @@ def _page(
     page = render_template(
         "pages/_look.html" if part else "pages/look.html", experiment=experiment, typed=typed, problems=problems,
         found=found, unnamed=unnamed, colours=present.arm_colours(experiment["arms"]),
-        saved=bool(request.view_args),
+        saved=bool(request.view_args), people=[] if part else backend().people_lately(),
     )  # fmt: skip
     # A part says itself what is wrong; browsers would log a 422 as a fault of the page.
     return page, 422 if problems and not part else 200

@@ -50,10 +50,10 @@ class Neighbours:
 
     def add_up(self, places: Places, weights: NDArray[np.floating], sums: Floats) -> None:
         """Add weight times similarity to the neighbours of each place; float32, in the order of `places`."""
-        near = self._near.take(places, axis=0)
+        near = self._near.take(places, axis=0).ravel().astype(np.intp)  # what `add.at` has a fast path for
         similar = self._similar.take(places, axis=0)
         similar *= weights.astype(np.float32)[:, None]
-        sums += np.bincount(near.ravel(), weights=similar.ravel(), minlength=len(sums))
+        np.add.at(sums, near, similar.ravel())
 
     @staticmethod
     def best(sums: Floats, count: int) -> tuple[list[int], list[float]]:
@@ -98,12 +98,13 @@ class Neighbours:
     def _look_up(
         self, found: list[int], lost: Places, chosen: Places, places: Places, weights: NDArray[np.floating]
     ) -> None:
-        near = self._near.take(places, axis=0)
+        near = self._near.take(places, axis=0).ravel()
         wanted = np.zeros(len(self._near), dtype=bool)
         wanted[chosen[lost]] = True
-        rows, columns = np.nonzero(wanted.take(near))
+        cells = wanted.take(near).nonzero()[0]
+        rows, columns = np.divmod(cells, self._near.shape[1])
         strength = self._similar[places[rows], columns] * weights[rows]
         order = np.argsort(strength, kind="stable")  # the strongest is written last and stays
-        strongest = dict(zip(near[rows, columns][order].tolist(), places[rows[order]].tolist(), strict=True))
+        strongest = dict(zip(near[cells][order].tolist(), places[rows[order]].tolist(), strict=True))
         for number in lost.tolist():
             found[number] = strongest[int(chosen[number])]

@@ -34,8 +34,7 @@ ONLY_TO = {"ease": 10_000, "hybrid": 100_000}
 """`ease` has no more than 20,000 items, and takes minutes to fit them."""
 OWN_BAR = {"item_cf": 0.5}
 """The bar of 0.8 is about the whole of /recommend, which `bench.recommend_http` measures with `item_cf`. Here it is
-asked of each strategy by itself, but for `item_cf`: of 100,000 items' neighbours nothing an answer reads is in the
-processor's caches any more, of 10,000 items' all is."""
+asked of each strategy by itself, but for `item_cf`, which falls short of it (decision 14)."""
 Restored = Callable[[str, Dataset, Path, dict], tuple[Strategy, float, float]]
 
 

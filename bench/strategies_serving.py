@@ -4,9 +4,10 @@ Histories of 50 items, 50 excluded, k = 20, catalogues of 10,000 and 100,000 ite
 same way, for a user whose factors or neighbours must be computed from the history of now. The reference of strategies
 that it does not have is its item neighbours.
 
-Then the approximate search beside the exact one of the same model, in a shop with departments (`_clustered`): at 10,000
-and 100,000 items, with `--million` (many minutes, 10 GB) also at 1,000,000. Ends with an error unless .97 of the exact
-10 and 50 best are found, and a catalogue of 100,000 gets at least 0.8 of the answers that one of 10,000 gets.
+Then answers from a catalogue of 100,000 items beside the same strategy's from 10,000, in a shop with departments
+(`_clustered`), and where a strategy searches approximately the exact search of the same model beside it; with
+`--million` (half an hour, 4 GB) these also at 1,000,000. Ends with an error unless .97 of the exact 10 and 50 best are
+found, and a catalogue of 100,000 gets at least 0.8 of the answers that one of 10,000 gets (`item_cf`: 0.5, see there).
 
     python -m bench.strategies_serving [--million] [--search] [strategy ...]
 """
@@ -126,7 +127,7 @@ def beside_implicit(keys: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`--search`: only the approximate search."""
+    """`--search`: only the second table."""
     warnings.filterwarnings("ignore")
     keys = [key for key in arguments if not key.startswith("--")] or Registry.installed().keys()
     if "--search" not in arguments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +22,8 @@ COMMON = 1 / 32
 """A feature that more than this share of items has is kept as a full column, which adds up faster than a sparse one."""
 MOST_COMMON = 64
 """At most so many are."""
+MOST_LENT = 8
+"""Arrays as long as there are features that wait to be used again; so many are seldom in use at once."""
 SEED = 1
 """Of the choice of users whose questions an approximate search is measured by."""
 
@@ -85,6 +88,9 @@ class Content:
         self._column_items = np.asarray(arrays["column_items"])
         self._column_values = np.asarray(arrays["column_values"])
         self._common, self._common_values = np.asarray(arrays["common"]), np.asarray(arrays["common_values"])
+        self._shrinking = 1 / np.sqrt(self._penalty)
+        self._numbers: deque[NDArray[np.intp]] = deque(maxlen=MOST_LENT)
+        self._lent: deque[NDArray[np.float64]] = deque(maxlen=MOST_LENT)
         self.index: ShortSums | None = None
         if "column_tops" in arrays:
             self.index = ShortSums(
@@ -139,13 +145,14 @@ class Content:
         learned = self._learned(query)
         if learned is None or query.k < 1:
             return []
-        features, own = learned
+        features, deviation = learned
+        own = self._lend(features, deviation)
         if self.index is None:
             picked = self._catalogue.pick(query, self._scores(features, own)[self._described], self._described)
         else:
             places = self._catalogue.candidates(query)
             if places is None:
-                places = self.index.promising(features, own[features], query.k, self._catalogue.barred(query))
+                places = self.index.promising(features, deviation, query.k, self._catalogue.barred(query))
                 scores = self._scores_of(places, own)
                 order = best_first(scores, query.k)
                 picked = list(zip(places[order].tolist(), scores[order].tolist(), strict=True))
@@ -153,6 +160,8 @@ class Content:
                 places = places[np.isin(places, self._described, assume_unique=True)]
                 picked = self._catalogue.pick(query, self._scores_of(places, own), places)
         reasons = self._reasons([place for place, _ in picked], own)
+        own[features] = 0
+        self._lent.append(own)
         return [
             Scored(self._catalogue.ids[place], score, None, reason)
             for (place, score), reason in zip(picked, reasons, strict=True)
@@ -163,20 +172,24 @@ class Content:
         learned = self._learned(query)
         if learned is None:
             return None
-        features, own = learned
-        return 1.0 if self.index is None else self.index.share(features, own[features])
+        return 1.0 if self.index is None else self.index.share(*learned)
 
     def _learned(self, query: Query) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
-        """The features of the profile, and the user's deviation, shape (F,); `None` where nothing is known."""
+        """The features of the profile, and the user's deviation in each, shapes (n,); `None` where nothing is known."""
         places, weights = self._catalogue.profile(query, self._params.history)
         if not len(places):
             return None
         features, deviation = self._deviation(places, weights)
-        if not len(features):
-            return None
-        own = np.zeros(len(self._names))
+        return (features, deviation) if len(features) else None
+
+    def _lend(self, features: NDArray[np.intp], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The deviation in all features, shape (F,); what is set to 0 again afterwards is lent again."""
+        try:
+            own = self._lent.pop()
+        except IndexError:
+            own = np.zeros(len(self._names))
         own[features] = deviation
-        return features, own
+        return own
 
     def _scores(self, features: NDArray[np.intp], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of all items, from the columns of the profile's features."""
@@ -190,37 +203,59 @@ class Content:
         return np.asarray(self._prior + moved + common, dtype=np.float64)
 
     def _scores_of(self, places: NDArray[np.intp], own: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of some items, from their rows."""
+        """Of some described items, from their rows."""
         picked, lengths = entries(self._row_starts, places)
-        products = own[self._row_features[picked]] * self._row_values[picked]
-        rows = np.repeat(np.arange(len(places)), lengths)
-        return self._prior[places] + np.bincount(rows, weights=products, minlength=len(places))
+        products = own[self._row_features[picked]]
+        products *= self._row_values[picked]
+        return self._prior[places] + np.add.reduceat(products, lengths.cumsum() - lengths)
 
     def _deviation(
         self, places: NDArray[np.intp], weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """The features of the profile, and how much more the user likes each than everybody does."""
+        """The features of the profile, in no order, and how much more the user likes each than everybody does."""
         picked, lengths = entries(self._row_starts, places)
-        features, columns = np.unique(self._row_features[picked], return_inverse=True)
-        X = np.zeros((len(places), len(features)))
-        X[np.repeat(np.arange(len(places)), lengths), columns] = self._row_values[picked]
-        scaled = X / self._penalty[features]
-        kernel = scaled @ X.T
-        kernel[np.diag_indices(len(places))] += 1 / weights
-        return features, scaled.T @ np.linalg.solve(kernel, 1 - self._prior[places])
+        features, columns = self._numbered(self._row_features[picked])
+        count = len(features)
+        X = np.zeros((len(places), count))  # each feature divided by the square root of its penalty
+        cells = np.arange(0, X.size, max(1, count)).repeat(lengths) if count else columns
+        shrinking = self._shrinking[features]
+        X.ravel()[cells + columns] = self._row_values[picked] * shrinking[columns]
+        kernel = X @ X.T
+        kernel.ravel()[:: len(places) + 1] += 1 / weights
+        return features, shrinking * (X.T @ np.linalg.solve(kernel, 1 - self._prior[places]))
+
+    def _numbered(self, features: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Each of the features once, and where each given one is among these; np.unique takes three times as long."""
+        try:
+            numbers = self._numbers.pop()
+        except IndexError:
+            numbers = np.zeros(len(self._names), dtype=np.intp)
+        order = np.arange(len(features))
+        numbers[features] = order
+        once = features[(numbers[features] == order).nonzero()[0]]
+        numbers[once] = order[: len(once)]
+        places = numbers[features]
+        self._numbers.append(numbers)
+        return once, places
 
     def _reasons(self, picked: list[int], own: NDArray[np.float64]) -> list[str | None]:
         """For each item the two features that added most, if any did."""
+        if not picked:
+            return []
         found, lengths = entries(self._row_starts, np.array(picked, dtype=np.intp))
         features = self._row_features[found]
-        parts = self._row_values[found] * (self._coefficients[features] + own[features])
-        rows = np.repeat(np.arange(len(picked)), lengths)
-        order = np.lexsort((-parts, rows))
-        rank = np.arange(len(order)) - (np.cumsum(lengths) - lengths)[rows]
-        best = (rank < 2) & (parts[order] > 0)
+        rows = np.arange(len(picked))
+        starts = lengths.cumsum() - lengths
+        table = np.zeros((len(picked), int(lengths.max()) + 1))  # with a column of zeros, which are never named
+        cells = np.arange(len(found)) - (starts - rows * table.shape[1]).repeat(lengths)
+        table.ravel()[cells] = self._row_values[found] * (self._coefficients[features] + own[features])
         named: list[list[str]] = [[] for _ in picked]
-        for row, name in zip(rows[best].tolist(), self._names[features[order[best]]].tolist(), strict=True):
-            named[row].append(name)
+        for _ in range(2):
+            best = table.argmax(axis=1)
+            some = (table[rows, best] > 0).nonzero()[0]
+            for row, name in zip(some.tolist(), self._names[features[starts[some] + best[some]]].tolist(), strict=True):
+                named[row].append(name)
+            table[rows, best] = 0
         return [f"matches {', '.join(names)}" if names else None for names in named]
 
     def state(self) -> State:

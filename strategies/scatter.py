@@ -50,10 +50,10 @@ class Neighbours:
 
     def add_up(self, places: Places, weights: NDArray[np.floating], sums: Floats) -> None:
         """Add weight times similarity to the neighbours of each place; float32, in the order of `places`."""
-        near = self._near.take(places, axis=0)
+        near = self._near.take(places, axis=0).ravel().astype(np.intp)  # what `add.at` has a fast path for
         similar = self._similar.take(places, axis=0)
         similar *= weights.astype(np.float32)[:, None]
-        sums += np.bincount(near.ravel(), weights=similar.ravel(), minlength=len(sums))
+        np.add.at(sums, near, similar.ravel())
 
     @staticmethod
     def best(sums: Floats, count: int) -> tuple[list[int], list[float]]:
@@ -66,13 +66,17 @@ class Neighbours:
         # A block is a column: maxima of columns are taken a whole row at a time.
         blocks = sums.reshape(_BLOCK, -1)
         tops = blocks.max(axis=0)
-        edge = np.partition(tops, len(tops) - count)[len(tops) - count] if count < len(tops) else np.float32(0)
-        reached = np.flatnonzero(tops >= edge) if edge > 0 else np.flatnonzero(tops > 0)
-        part = blocks[:, reached]
-        rows, columns = np.nonzero(part >= edge if edge > 0 else part > 0)
-        values = part[rows, columns]
-        order = np.argsort(-values, kind="stable")[:count]
-        return (rows[order] * len(tops) + reached[columns[order]]).tolist(), values[order].tolist()
+        edge = np.float32(0)
+        if count < len(tops):
+            ordered = tops.copy()
+            ordered.partition(len(tops) - count)
+            edge = ordered[len(tops) - count]
+        reached = (tops >= edge if edge > 0 else tops > 0).nonzero()[0]
+        part = blocks.take(reached, axis=1).ravel()
+        cells = (part >= edge if edge > 0 else part > 0).nonzero()[0]
+        cells = cells[(-part[cells]).argsort(kind="stable")[:count]]
+        rows, columns = np.divmod(cells, max(1, len(reached)))
+        return (rows * len(tops) + reached[columns]).tolist(), part[cells].tolist()
 
     def sources(self, picked: list[int], places: Places, weights: NDArray[np.floating]) -> list[int]:
         """For each picked item, the place of the profile that counts most among the item's own neighbours.
@@ -90,7 +94,7 @@ class Neighbours:
         row = np.arange(len(chosen))
         place = strength.argmax(axis=1)
         found: list[int] = near[row, place].tolist()
-        lost = np.flatnonzero(strength[row, place] <= 0)
+        lost = (strength[row, place] <= 0).nonzero()[0]
         if len(lost):
             self._look_up(found, lost, chosen, places, weights)
         return found
@@ -98,12 +102,13 @@ class Neighbours:
     def _look_up(
         self, found: list[int], lost: Places, chosen: Places, places: Places, weights: NDArray[np.floating]
     ) -> None:
-        near = self._near.take(places, axis=0)
+        near = self._near.take(places, axis=0).ravel()
         wanted = np.zeros(len(self._near), dtype=bool)
         wanted[chosen[lost]] = True
-        rows, columns = np.nonzero(wanted.take(near))
+        cells = wanted.take(near).nonzero()[0]
+        rows, columns = np.divmod(cells, self._near.shape[1])
         strength = self._similar[places[rows], columns] * weights[rows]
         order = np.argsort(strength, kind="stable")  # the strongest is written last and stays
-        strongest = dict(zip(near[rows, columns][order].tolist(), places[rows[order]].tolist(), strict=True))
+        strongest = dict(zip(near[cells][order].tolist(), places[rows[order]].tolist(), strict=True))
         for number in lost.tolist():
             found[number] = strongest[int(chosen[number])]

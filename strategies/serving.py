@@ -66,8 +66,8 @@ class Catalogue:
     def barred(self, query: Query) -> list[int]:
         """The places of known items that may not be in the answer: excluded, or the page's own."""
         barred = query.exclude.union(query.context_items) if query.context_items else query.exclude
-        places = self.places
-        return [places[item_id] for item_id in barred if item_id in places]
+        place_of = self.places.get
+        return [place for item_id in barred if (place := place_of(item_id)) is not None]
 
     def candidates(self, query: Query) -> Places | None:
         """The places of the query's candidates that are known, ascending; `None` where all items are allowed."""
@@ -134,4 +134,5 @@ def entries(starts: NDArray[np.int64], rows: Places) -> tuple[NDArray[np.int64],
     lengths = starts[rows + 1] - first
     ends = np.cumsum(lengths)
     offsets = np.repeat(first - (ends - lengths), lengths)
-    return offsets + np.arange(len(offsets)), lengths
+    offsets += np.arange(len(offsets))
+    return offsets, lengths

@@ -191,6 +191,13 @@ def test_items_of_parquet_in_types_that_json_does_not_have(runtime: Runtime, tmp
     assert dict(count.first_rows) == {"raw: must be UTF-8 text": 2}
 
 
+def test_attributes_that_a_database_cannot_keep(runtime: Runtime, tmp_path: Path) -> None:
+    lines = ["item_id;attributes", 'a;{"x": "\\u0000"}', 'b;{"x": 1}', "c;[1]", "d;{"]
+    count = import_items(runtime.database, file(tmp_path / "i.csv", "\n".join(lines)), {})
+    assert items(runtime) == {"b": ("", None, None, 1, {"x": 1})}
+    assert sorted(count.first_rows.values()) == [1, 3, 4]
+
+
 def test_items_that_come_twice_count_as_replaced(runtime: Runtime, tmp_path: Path) -> None:
     count = import_items(runtime.database, file(tmp_path / "i.csv", "item_id,title\na,Old\nb,B\na,New\n"), {})
     assert (count.taken, count.replaced) == (2, 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from reclift.domain.events import EventError
+from reclift.domain.events import EventError, has_nul
 from reclift.flows import catalogue, cells
 from reclift.flows.errors import Invalid
 from reclift.flows.tables_in import Broken, Torn, batches, column_names
@@ -142,6 +142,8 @@ def _typed_item(item: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any
         item["attributes"] = {**item.get("attributes", {}), **extra}
     if "attributes" in item:
         item["attributes"] = _plain(item["attributes"])
+        if has_nul(item["attributes"]):
+            raise Invalid.of("row.attributes", item["attributes"], "must not contain NUL characters")
     return item
 
 

@@ -144,6 +144,7 @@ def strategy_view(key: str) -> dict[str, Any]:
     """One strategy; a broken one says why instead of what it can."""
     try:
         kind = runtime().registry.get(key)
+        schema = kind.Parameters.model_json_schema()
     except Exception as error:  # noqa: BLE001 (foreign code may raise anything at import; it must not hide the others)
         return {
             "strategy": key,
@@ -157,7 +158,7 @@ def strategy_view(key: str) -> dict[str, Any]:
         "title": kind.title,
         "summary": kind.summary,
         "error": None,
-        "params": kind.Parameters.model_json_schema(),
+        "params": schema,
     }
 
 

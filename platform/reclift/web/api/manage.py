@@ -196,7 +196,13 @@ def activate_model(model_id: str) -> Response:
     """Let a model answer from now on: roll back, or forward."""
     here = runtime()
     with here.database.write() as session:
-        view = models.view(models.activate(session, row_id("model", model_id), actor()))
+        row = models.activate(
+            session,
+            row_id("model", model_id),
+            actor(),
+            lambda row: models.restore(here.registry, here.artifacts, row) is not None,
+        )
+        view = models.view(row)
     here.live.refresh()
     return answer(view)
 

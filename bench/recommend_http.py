@@ -25,16 +25,17 @@ from bench._http import Call, compare, server, throughput
 from bench._shop import stock
 from reclift import wiring
 from reclift.flows import jobs
-from reclift.settings import load_settings
+from reclift.settings import Settings, load_settings
 from reclift.storage.tables import ImpressionRow
 from tests.services import PostgresServer, RedisServer
 
 BAR, BIG_BAR = 0.35, 0.8
 ITEMS = (10_000, 100_000)
-THREADS, CONNECTIONS = 16, 64
-"""As many threads as `reclift serve` has unless told otherwise, and always somebody who waits for one; the bare route
-has the same."""
+THREADS: int = Settings.model_fields["threads"].default
+"""As many as `reclift serve` has unless told otherwise; the bare route has the same."""
 
+CONNECTIONS = 64
+"""So that somebody always waits for a thread."""
 
 WARM_SECONDS = 30
 """Enough to meet each of the 5,000 users, whose histories are read at the first meeting."""

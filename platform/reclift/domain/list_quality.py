@@ -7,7 +7,6 @@ must not.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 
@@ -39,9 +38,13 @@ def diversity(items: Sequence[str], categories: Mapping[str, str]) -> float | No
     Intra-list distance (Ziegler et al., WWW 2005; Smyth & McClave, ICCBR 2001) with the category as what describes an
     item. Items without one are left out; None with fewer than two others.
     """
-    counts = Counter(categories[item] for item in items if item in categories)
-    count = counts.total()
-    if count < 2:
-        return None
-    alike = sum(number * (number - 1) for number in counts.values())
-    return 1 - alike / (count * (count - 1))
+    counts: dict[str, int] = {}
+    count = alike = 0
+    for item in items:
+        category = categories.get(item)
+        if category is not None:
+            before = counts.get(category, 0)
+            counts[category] = before + 1
+            alike += before  # with each that is alike and stands before it
+            count += 1
+    return None if count < 2 else 1 - 2 * alike / (count * (count - 1))

@@ -59,7 +59,7 @@ class Answered:
             or known.k != query.k
             or query.candidates is not None
             or known.context_items != tuple(query.context_items)
-            or known.exclude != query.exclude
+            or (known.exclude is not query.exclude and known.exclude != query.exclude)
             or not _same(known.attributes, query.attributes)
         ):
             return None

@@ -6,7 +6,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from reclift.storage.histories import Histories, Known
 from reclift.storage.repeats import Repeats
 from reclift.storage.shown import ShownLately
 from reclift.storage.sticky import Sticky
-from reclift.strategy import Query, Scored, Signal
+from reclift.strategy import Query, Scored
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +131,9 @@ class Recommender:
         recommendation_id: str,
         at: int,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        barred = wish.exclude.union(wish.context_items, _seen(placement.seen, known.signals))
+        barred = _seen(placement.seen, known)
+        if wish.exclude or wish.context_items:
+            barred = barred.union(wish.exclude, wish.context_items)
         bans = [barred]
         if placement.seen == "shown":
             lately = self._shown.get(wish.unit, placement.key, at, recommendation_id)
@@ -265,9 +267,11 @@ class Recommender:
         return None if duplicates is None else duplicates > 0
 
 
-def _logged(row: Mapping[str, Any]) -> dict[str, Any]:
+def _logged(row: dict[str, Any]) -> dict[str, Any]:
     """A place of the list as it is kept: reasons are words for people."""
-    return {key: value for key, value in row.items() if key != "reason"}
+    kept = row.copy()
+    del kept["reason"]
+    return kept
 
 
 def _again(given: dict[str, Any], serving: Serving, wish: Wish) -> dict[str, Any]:
@@ -276,12 +280,10 @@ def _again(given: dict[str, Any], serving: Serving, wish: Wish) -> dict[str, Any
     return {**given, "user_id": wish.user_id, "session_id": wish.session_id, "items": items}
 
 
-def _seen(rule: str, history: Sequence[Signal]) -> set[str]:
+def _seen(rule: str, known: Known) -> frozenset[str]:
     if rule == "none":
-        return set()
-    if rule == "interacted":
-        return {signal.item_id for signal in history}
-    return {signal.item_id for signal in history if signal.type == "purchase"}
+        return frozenset()
+    return known.interacted if rule == "interacted" else known.bought
 
 
 def _candidates(wish: Wish, items: Items) -> frozenset[str] | None:

@@ -9,9 +9,9 @@ from typing import Any
 from reclift.flows.preview import Preview
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make making one, which each call does, four times as long
 class Wish:
-    """What the shop asks for, checked.
+    """What the shop asks for, checked. Not to be changed.
 
     Attributes:
         unit: canonical id of the user, or the guest's session id.

@@ -58,7 +58,7 @@ class Database:
             if not parsed.database or parsed.database == ":memory:":
                 raise ValueError(f"database {url!r}: SQLite needs a file, because processes and threads share it")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            # Enough for the inserts of quick_sqlite: some tables, each with one statement for each number of rows.
+            # Enough for the inserts of quick_sqlite: each number of rows is a statement of its own.
             options["connect_args"] = {"timeout": 30, "check_same_thread": False, "cached_statements": 512}
             options["pool_size"] = pool_size
             options["max_overflow"] = 50

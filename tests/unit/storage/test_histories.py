@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import event as sqlalchemy_event
 
 from reclift.domain.events import Facts
@@ -15,6 +18,7 @@ from reclift.storage import profiles
 from reclift.storage.database import Database
 from reclift.storage.facts import write_facts
 from reclift.storage.histories import Histories, Known
+from reclift.storage.read_sqlite import OneRow
 from reclift.strategy import Signal
 from tests.unit.storage.rows import event
 
@@ -270,13 +274,19 @@ def test_stored_attributes_come_with_the_history(
     assert histories.known("nobody") == Known()
 
 
+@pytest.mark.parametrize("road", ["one row", "session"])
 def test_one_question_is_enough_for_both(
-    database: Database, write: Callable[..., None], put: Callable[..., None]
+    database: Database, write: Callable[..., None], put: Callable[..., None], road: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(event("1"))
     put("u1", country="CN")
     histories = make(database)
     asked: list[str] = []
+    if road == "session":
+        histories._one_row = None
+    else:
+        ask = OneRow.ask
+        monkeypatch.setattr(OneRow, "ask", lambda *given: asked.append(given[1]) or ask(*given))
     sqlalchemy_event.listen(
         database.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: asked.append(statement)
     )
@@ -327,3 +337,43 @@ def test_an_erased_persons_profile_is_gone(database: Database, put: Callable[...
     here.forget("u1")
     elsewhere.persons_changed(None)
     assert here.known("u1") == elsewhere.known("u1") == Known()
+
+
+VALUE = st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12)
+ODD_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(
+    told=st.lists(
+        st.tuples(
+            ODD_TEXT | st.sampled_from(["a", '"', "\\", "','", "[]"]),
+            st.sampled_from(list(WEIGHTS)),
+            st.none() | VALUE | VALUE.map(lambda value: round(value, 2)) | st.integers(-9, 9).map(float),
+            st.integers(0, 5) | st.integers(10**15, 10**15 + 5),
+        ),
+        max_size=8,
+    ),
+    attributes=st.none() | st.dictionaries(ODD_TEXT, st.none() | st.booleans() | ODD_TEXT | st.floats(-9, 9)),
+)
+def test_one_row_tells_what_a_session_tells(
+    database: Database,
+    write: Callable[..., None],
+    put: Callable[..., None],
+    told: list[tuple[str, str, float | None, int]],
+    attributes: dict[str, Any] | None,
+) -> None:
+    unit = str(uuid4())
+    write(
+        *(
+            event(f"{unit}-{n}", unit, at, item_id=item, type=kind, value=value)
+            for n, (item, kind, value, at) in enumerate(told)
+        ),
+        event(f"{unit}-without an item", unit, 3, item_id=None),
+    )
+    if attributes is not None:
+        put(unit, **attributes)
+    one_row, session = make(database, length=5), make(database, length=5)
+    session._one_row = None
+    assert one_row.known(unit) == session.known(unit)
+    assert len(one_row.known(unit).signals) == min(5, sum(kind != "ignored" for _, kind, _, _ in told))

@@ -9,11 +9,11 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reclift.domain.events import Facts
-from reclift.storage import quick_sqlite
 from reclift.storage.database import Database
 from reclift.storage.eventlog import GroupCommit, Poison, SinkUnavailable
 from reclift.storage.facts import Receipt, write_batches, write_facts
 from reclift.storage.persons import resolve
+from reclift.storage.quick_sqlite import QuickSqlite
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,7 @@ class DatabaseSink:
         self._database = database
         self._patience = patience
         self._group: GroupCommit[Facts, Receipt] = GroupCommit(self._commit)
+        self._quick = QuickSqlite(database.engine) if database.is_sqlite else None
         self._rest_until = 0.0
 
     def append(self, facts: Facts) -> Receipt:
@@ -41,13 +42,11 @@ class DatabaseSink:
         return self._group.run(facts)
 
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
+        if self._quick is not None and self._quick.write(batches):
+            return [Receipt(len(facts), 0) for facts in batches]
         try:
             with self._database.within(self._patience, writing=True) as connection:
                 resolve(connection, batches)
-                if not self._database.is_sqlite:
-                    return list(write_batches(connection, batches))
-                if quick_sqlite.write(connection, batches):
-                    return [Receipt(len(facts), 0) for facts in batches]
                 return list(write_batches(connection, batches))
         except Exception as error:  # noqa: BLE001 (told apart by _is_away; the others are found one by one)
             if _is_away(error):

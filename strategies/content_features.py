@@ -123,9 +123,13 @@ def _several(value: Any) -> Iterable[Any]:
 
 def _number(value: Any) -> float | None:
     """A finite number as such; True and False are words here."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+    return number if np.isfinite(number) else None
 
 
 def _add_bands(

@@ -12,6 +12,9 @@ from strategies.item_lists_fit import vector_lists
 from strategies.rating_sgd import fit_ratings
 from strategies.ratings import ratings
 
+STARS = 1.125
+"""Standard deviation of ratings from 1 to 5 (MovieLens: 1.126), which the default step and penalty were found on."""
+
 
 def factor_state(
     item_ids: NDArray[np.str_],
@@ -20,9 +23,13 @@ def factor_state(
     offsets: NDArray[np.floating] | None = None,
     mean: float = 0.0,
     top: float = 0.0,
+    scale: float = 1.0,
     penalty: float,
 ) -> State:
-    """Items by falling length of their factors, shape (I, factors), with what folding users in needs."""
+    """Items by falling length of their factors, shape (I, factors), with what folding users in needs.
+
+    `penalty` holds for values divided by `scale`.
+    """
     order = np.argsort(-np.linalg.norm(factors, axis=1), kind="stable")
     item_ids, factors = item_ids[order], np.ascontiguousarray(factors[order])
     offsets = np.zeros(len(order)) if offsets is None else offsets[order]
@@ -34,7 +41,7 @@ def factor_state(
             "offsets": offsets.astype(np.float32),
             "gram": wide.T @ wide,
         },
-        meta={"mean": mean, "penalty": penalty, "top": top},
+        meta={"mean": mean, "penalty": penalty, "top": top, "scale": scale},
     )
 
 
@@ -101,23 +108,33 @@ def fit_rating(data: Dataset, params: Any, progress: Progress) -> State:
             f"and none of the {len(data)} interactions does; use 'ranking'"
         )
     chosen, items = np.unique(columns, return_inverse=True)
-    learned = fit_ratings(
-        users,
-        items,
-        values,
-        shape=(data.shape[0], len(chosen)),
-        factors=params.factors,
-        epochs=params.iterations,
-        penalty=params.rating_regularization,
-        step=params.learning_rate,
-        seed=params.seed,
-        progress=progress,
-    )
+    # With the spread of stars: a step and a penalty that fit those would run away on percents or amounts.
+    scale = float(values.std()) / STARS if len(values) else 0.0
+    scale = scale if scale > 0 else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at below
+        learned = fit_ratings(
+            users,
+            items,
+            values / scale,
+            shape=(data.shape[0], len(chosen)),
+            factors=params.factors,
+            epochs=params.iterations,
+            penalty=params.rating_regularization,
+            step=params.learning_rate,
+            seed=params.seed,
+            progress=progress,
+        )
+    if not (np.isfinite(learned.factors).all() and np.isfinite(learned.offsets).all()):
+        raise StrategyError(
+            f"matrix_factorization: parameter learning_rate={params.learning_rate:g}: the descent ran away on values "
+            f"from {values.min():g} to {values.max():g}; lower it, or send values on a scale such as 1 to 5"
+        )
     return factor_state(
         data.item_ids[chosen],
-        learned.factors.astype(np.float32),
-        offsets=learned.offsets,
-        mean=learned.mean,
+        (learned.factors * scale).astype(np.float32),
+        offsets=learned.offsets * scale,
+        mean=learned.mean * scale,
+        scale=scale,
         top=float(values.max(initial=0.0)),
         penalty=params.rating_regularization,
     )

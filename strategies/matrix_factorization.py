@@ -36,7 +36,9 @@ class MatrixFactorizationParameters(Parameters):
         lt=1,
         description="ranking: patterns weaker than this share of the strongest one in the data are taken for noise",
     )
-    rating_regularization: float = Field(0.1, gt=0, le=10, description="rating: penalty on factors and offsets")
+    rating_regularization: float = Field(
+        0.1, gt=0, le=10, description="rating: penalty on factors and offsets, as for stars; other units are scaled"
+    )
     learning_rate: float = Field(0.02, gt=0, le=1, description="rating: step of the stochastic gradient descent")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Start of the random numbers; the same seed, the same model")
     exact_up_to: int = Field(EXACT_UP_TO, ge=0, le=1_000_000_000, description=EXACT_UP_TO_MEANS)
@@ -83,6 +85,7 @@ class MatrixFactorization:
         self._offsets = np.asarray(state.arrays["offsets"])
         self._mean = float(state.meta["mean"])
         self._penalty = float(state.meta["penalty"])
+        self._scale = float(state.meta.get("scale", 1.0))  # models of before have none
         self._top = float(state.meta["top"])
         self._base = self._gram + self._penalty * np.eye(self._width)
         self.index = VectorLists.of(stored, state)
@@ -207,9 +210,9 @@ class MatrixFactorization:
         places = np.fromiter(latest, dtype=np.intp, count=len(latest))
         rest = np.fromiter(latest.values(), dtype=np.float64) - self._mean - self._offsets[places]
         known = np.column_stack([self._factors[places].astype(np.float64), np.ones(len(places))])
-        # the penalty of the SGD applies once per rating, so it grows with their number
-        penalty = self._penalty * len(places) * np.eye(known.shape[1])
-        return np.linalg.solve(known.T @ known + penalty, known.T @ rest)
+        # the penalty of the SGD applies once per rating, so it grows with their number; factors carry the values' unit
+        penalty = self._penalty * len(places) * np.append(np.full(self._width, self._scale**2), 1.0)
+        return np.linalg.solve(known.T @ known + np.diag(penalty), known.T @ rest)
 
     def _predicted(self, taste: NDArray[np.float64], places: NDArray[np.intp] | slice) -> NDArray[np.float64]:
         shared = self._mean + taste[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         1.0, gt=0, le=60, description="How often each process looks for a newer configuration in the database."
     )
     default_strategy: str = Field("popularity", description="Strategy and fallback of the placements made at set-up.")
-    event_weights: dict[str, float] = Field(
+    event_weights: dict[str, Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
         {"click": 1.0, "add_to_cart": 3.0, "purchase": 5.0, "rating": 1.0},
         description="How much an event of each type tells strategies; other types tell nothing. JSON.",
     )

@@ -311,6 +311,9 @@ def parse_parameters(key: str, strategy: type[Strategy], given: Mapping[str, Any
     except ValidationError as error:
         faults = [(".".join(map(str, one["loc"])), one.get("input"), _rule(one["msg"])) for one in error.errors()]
         raise ParameterError(key, faults) from error
+    except Exception as error:
+        # A validator is foreign code as well.
+        raise StrategyError(f"{key}: parameters cannot be checked: {type(error).__name__}: {error}") from error
 
 
 def _rule(message: str) -> str:
@@ -323,18 +326,26 @@ def _rule(message: str) -> str:
 class Registry:
     """The strategies that are installed, by key. Loaded lazily: listing keys imports nothing."""
 
-    def __init__(self, found: Mapping[str, EntryPoint | type[Strategy]]) -> None:
-        """`found` maps a key to an entry point, or (in tests) to a class."""
+    def __init__(
+        self, found: Mapping[str, EntryPoint | type[Strategy]], twice: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """`found` maps a key to an entry point, or (in tests) to a class; `twice`: keys that are claimed by several."""
         self._found = dict(found)
+        self._twice = dict(twice or {})
         self._loaded: dict[str, type[Strategy]] = {}
 
     @classmethod
     def installed(cls) -> Self:
-        """Everything under the entry-point group, built-in or not. The first one found for a key wins."""
+        """Everything under the entry-point group, built-in or not. A key that two packages claim belongs to none."""
         found: dict[str, EntryPoint] = {}
+        claims: dict[str, dict[str, str]] = {}
         for point in entry_points(group=ENTRY_POINT_GROUP):
             found.setdefault(point.name, point)
-        return cls(found)
+            # The same package may be met twice, as where it lies both in a wheel and in a checkout.
+            package = point.dist.name if point.dist is not None else "?"
+            claims.setdefault(point.name, {}).setdefault(point.value, f"{point.value} of {package}")
+        twice = {key: list(values.values()) for key, values in claims.items() if len(values) > 1}
+        return cls(found, twice)
 
     def __contains__(self, key: object) -> bool:
         """Whether a strategy of this key is installed."""
@@ -353,17 +364,32 @@ class Registry:
         if key not in self._loaded:
             if key not in self._found:
                 raise StrategyError(f"strategy {key!r} is not installed; installed: {', '.join(self.keys()) or 'none'}")
+            if key in self._twice:
+                raise StrategyError(
+                    f"strategy {key!r} is claimed by {' and by '.join(self._twice[key])}: rename or remove one of them"
+                )
             point = self._found[key]
             try:
                 loaded = point.load() if isinstance(point, EntryPoint) else point
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 # Foreign code may raise anything at import; the others must go on working.
                 raise StrategyError(f"strategy {key!r} cannot be imported: {type(error).__name__}: {error}") from error
             missing = [name for name in _REQUIRED if not hasattr(loaded, name)]
             if missing:
                 raise StrategyError(f"strategy {key!r} ({loaded!r}) lacks {', '.join(missing)}")
+            for name, kept in (
+                ("title", isinstance(loaded.title, str)),
+                ("summary", isinstance(loaded.summary, str)),
+                ("needs_training", isinstance(loaded.needs_training, bool)),
+                ("Parameters", isinstance(loaded.Parameters, type) and issubclass(loaded.Parameters, BaseModel)),
+            ):
+                if not kept:
+                    raise StrategyError(
+                        f"strategy {key!r} ({loaded!r}): {name}={getattr(loaded, name)!r} must be {_KINDS[name]}"
+                    )
             self._loaded[key] = loaded
         return self._loaded[key]
 
 
+_KINDS = {"title": "text", "summary": "text", "needs_training": "True or False", "Parameters": "a pydantic model"}
 _REQUIRED = ("title", "summary", "Parameters", "needs_training", "fit", "recommend", "state", "restore")

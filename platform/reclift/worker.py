@@ -301,7 +301,9 @@ def _ramps(runtime: wiring.Runtime) -> int:
 def _training(runtime: wiring.Runtime) -> int:
     # Looked up without holding the write lock: it may load strategies' code.
     with runtime.database.read() as session:
-        due = models.due(session, runtime.registry, hours=runtime.settings.train_every_hours)
+        due = models.due(
+            session, runtime.registry, hours=runtime.settings.train_every_hours, there=runtime.artifacts.has
+        )
     if not due:
         return 0
     with runtime.database.write() as session:

@@ -87,6 +87,7 @@ def test_interactions_come_in_once_however_often_the_file_is_imported(
     words = ("import", "interactions", file, "--map", "user_id=customer", "--type", "view")
     done = run(*words)
     assert "3 interactions taken, 0 known already, 3 skipped" in done.output
+    assert "strategies learn nothing from events of type view" in done.output
     for reason in ("timestamp: must be ISO 8601", "user_id: must be a string of 1", "value: must be a number"):
         assert reason in done.output
     stored = rows(runtime.database, "SELECT unit_id, item_id, type, value FROM events ORDER BY unit_id")
@@ -97,11 +98,14 @@ def test_interactions_come_in_once_however_often_the_file_is_imported(
 
 def test_what_cannot_be_imported_says_why(run: Run, tmp_path: Path) -> None:
     file = write(tmp_path / "log.csv", "who,what", "u1,a")
+    torn = write(tmp_path / "log.parquet", "PAR1")
     for words, says in (
         (("interactions", file), "map it: --map user_id=COLUMN"),
         (("interactions", file, "--map", "user_id"), "must be OURS=THEIRS"),
         (("interactions", file, "--map", "user_id=whom"), "it has who, what"),
         (("items", tmp_path / "gone.csv"), "does not exist"),
+        (("items", tmp_path), "cannot be read"),
+        (("interactions", torn), "cannot be read"),
         (("experiment", file), "map it: --map user_id=COLUMN"),
     ):
         done = run("import", *words, fails=True)

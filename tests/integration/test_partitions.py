@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from reclift.domain.events import MICROS, Facts
-from reclift.flows.importing import import_interactions
+from reclift.flows.importing_interactions import import_interactions
 from reclift.storage import partitions
 from reclift.storage.database import Database
 from reclift.storage.eventlog import Poison

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from reclift.cli.common import console, progress_bar, runtime
-from reclift.flows import importing, logged, logged_file
+from reclift.flows import importing, importing_interactions, logged, logged_file
 from reclift.flows.errors import Conflict, Invalid
 from reclift.flows.tables_in import column_names, row_count
 
@@ -31,6 +31,8 @@ def _print(what: str, count: importing.Count) -> None:
     console.print(
         f"{count.taken:,} {what} taken, {count.duplicates:,} known already, {sum(count.skipped.values()):,} skipped"
     )
+    if count.replaced:
+        console.print(f"  {count.replaced:,} rows came again further down, where the last one counts")
     for reason, number in count.skipped.most_common(20):
         console.print(f"  {number:,} skipped: {reason} (first: row {count.first_rows[reason]:,})")
 
@@ -51,13 +53,18 @@ def items(file: Path, mapping: tuple[str, ...], attributes: tuple[str, ...]) -> 
 
 @import_data.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--map", "mapping", multiple=True, help="OURS=THEIRS; ours: " + ", ".join(importing.INTERACTION_COLUMNS))
+@click.option(
+    "--map",
+    "mapping",
+    multiple=True,
+    help="OURS=THEIRS; ours: " + ", ".join(importing_interactions.INTERACTION_COLUMNS),
+)
 @click.option("--type", "kind", default="rating", show_default=True, help="Event type of rows that name none.")
 def interactions(file: Path, mapping: tuple[str, ...], kind: str) -> None:
     """Add what users did. The same file twice changes nothing."""
     with runtime() as here, progress_bar() as bars:
         bar = bars.add_task("interactions", total=row_count(file) if file.exists() else None)
-        count = importing.import_interactions(
+        count = importing_interactions.import_interactions(
             here.database,
             file,
             _mapping(mapping),
@@ -65,7 +72,13 @@ def interactions(file: Path, mapping: tuple[str, ...], kind: str) -> None:
             pseudonyms=here.pseudonyms,
             told=lambda n: bars.advance(bar, n),
         )
+        weights = here.settings.event_weights
     _print("interactions", count)
+    for name in sorted(name for name in count.types if weights.get(name, 0) <= 0):
+        console.print(
+            f"  strategies learn nothing from events of type {name}: give it a weight in RECLIFT_EVENT_WEIGHTS, "
+            f"which has {', '.join(weights)}"
+        )
 
 
 @import_data.command()

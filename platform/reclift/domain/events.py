@@ -17,7 +17,8 @@ MAX_ID = 200
 MAX_TYPE = 64
 MAX_PROPERTIES = 50
 MAX_DEPTH = 20
-_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+"""What no text may hold, since PostgreSQL cannot keep it: NUL, and halves of characters."""
 EXPOSURE = "exposure"
 
 
@@ -61,7 +62,7 @@ def checked_id(name: str, value: object) -> str:
     """An id: a string of 1 to 200 characters that every database can keep."""
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID:
         raise EventError(f"{name}={_short(value)}: must be a string of 1 to {MAX_ID} characters")
-    if _UNKEEPABLE.search(value):
+    if UNKEEPABLE.search(value):
         raise EventError(f"{name}={_short(value)}: must not contain NUL or lone surrogates")
     return value
 
@@ -93,7 +94,7 @@ def parse_event(
     if not isinstance(raw, Mapping):
         raise EventError(f"event={_short(raw)}: must be an object")
     kind = raw.get("type")
-    if not isinstance(kind, str) or not 1 <= len(kind) <= MAX_TYPE or _UNKEEPABLE.search(kind):
+    if not isinstance(kind, str) or not 1 <= len(kind) <= MAX_TYPE or UNKEEPABLE.search(kind):
         raise EventError(f"type={_short(kind)}: must be a string of 1 to {MAX_TYPE} characters")
     given = raw.get("user_id")
     unit = canonical(
@@ -142,7 +143,7 @@ def parse_event(
 def _check_json(value: object, depth: int) -> None:
     """What every database can keep: not nested too deep, and text without NUL and lone surrogates."""
     if isinstance(value, str):
-        if _UNKEEPABLE.search(value):
+        if UNKEEPABLE.search(value):
             raise EventError("properties: must not contain NUL characters or lone surrogates")
     elif isinstance(value, dict | list):
         if depth == 0:

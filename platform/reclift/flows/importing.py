@@ -1,42 +1,43 @@
-"""Brings items and interactions in from files: millions of rows, each taken or skipped with a reason."""
+"""Brings items in from files: each row is taken or skipped with a reason."""
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from datetime import time as clock_time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, select
 
-from reclift.domain.events import EventError, checked_id
-from reclift.domain.pseudonym import Pseudonyms
+from reclift.domain.events import EventError, has_nul
 from reclift.flows import catalogue, cells
-from reclift.flows.clock import now_micros
 from reclift.flows.errors import Invalid
-from reclift.flows.tables_in import batches, column_names
-from reclift.storage import partitions
+from reclift.flows.tables_in import Broken, Torn, batches, column_names
 from reclift.storage.database import Database
-from reclift.storage.facts import add_events
-from reclift.storage.tables import DirtyUnit, ExposureRow
 
 Told = Callable[[int], None]
 """Told how many more rows were read."""
 
 ITEM_COLUMNS = ("item_id", "title", "description", "category", "price", "image_url", "available", "attributes")
-INTERACTION_COLUMNS = ("user_id", "item_id", "type", "value", "timestamp", "event_id")
-_MARK_BATCH = 5_000
 
 
 @dataclass
 class Count:
-    """What became of the rows: taken, known already, and skipped by reason (with the first row of each)."""
+    """What became of the rows: taken, known already, and skipped by reason (with the first row of each).
+
+    `replaced`: items that came again further down in the file, where the last row counts.
+    `types`: event types that came.
+    """
 
     taken: int = 0
     duplicates: int = 0
+    replaced: int = 0
+    types: set[str] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
     first_rows: dict[str, int] = field(default_factory=dict)
 
@@ -45,22 +46,12 @@ class Count:
         self.skipped[reason] += 1
         self.first_rows.setdefault(reason, row)
 
-
-class _Seen:
-    """How often a line came, in little memory for each of millions: lines are remembered as 64-bit numbers."""
-
-    def __init__(self) -> None:
-        self._once: set[int] = set()
-        self._more: Counter[int] = Counter()
-
-    def count(self, line: str) -> int:
-        """1 the first time, 2 the second, and so on."""
-        mark = int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest())
-        if mark not in self._once:
-            self._once.add(mark)
-            return 1
-        self._more[mark] += 1
-        return self._more[mark] + 1
+    def skip_torn(self, torn: Torn) -> None:
+        """Lines of a CSV with too few or too many cells."""
+        if torn.rows:
+            reason = f"row: must have {torn.columns} cells, as the header has"
+            self.skipped[reason] += len(torn.rows)
+            self.first_rows[reason] = torn.rows[0]
 
 
 def columns_for(
@@ -96,31 +87,48 @@ def import_items(
     """Add or replace items of a file. `attributes`: further columns that go under the item's attributes."""
     columns = columns_for(path, ITEM_COLUMNS, ("item_id",), mapping)
     count = Count()
+    torn = Torn()
     number = 0
-    for batch in batches(path, list(dict.fromkeys([*columns.values(), *attributes]))):
+    wanted = list(dict.fromkeys([*columns.values(), *attributes]))
+    nothing = {columns[name] for name in ("item_id", "price", "available") if name in columns}
+    for batch in batches(path, wanted, torn=torn, nothing=nothing):
         rows = []
-        for raw in batch.to_pylist():
+        before = number
+        for cells_of_row in zip(*batch.values(), strict=True):
             number += 1
+            raw = dict(zip(batch, cells_of_row, strict=True))
             try:
                 item = {ours: raw[theirs] for ours, theirs in columns.items() if raw[theirs] is not None}
                 extra = {name: raw[name] for name in attributes if raw[name] is not None}
                 rows.append(catalogue.parse_item(_typed_item(item, extra), "row"))
             except Invalid as error:
-                count.skip("; ".join(f"{p.field.removeprefix('row.')}: {p.rule}" for p in error.problems), number)
+                reason = "; ".join(f"{p.field.removeprefix('row.')}: {p.rule}" for p in error.problems)
+                count.skip(reason, torn.row(number))
         with database.write() as session:
-            count.taken += catalogue.put_items(session, rows)
-        told(batch.num_rows)
+            taken = catalogue.put_items(session, rows)
+        count.taken += taken
+        count.replaced += len(rows) - taken
+        told(number - before)
+    count.skip_torn(torn)
     return count
 
 
 def _typed_item(item: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts of a CSV as what they mean."""
+    """Texts of a CSV, and types of Parquet that JSON does not have, as what they mean."""
+    for name, value in (item | dict(extra)).items():
+        if isinstance(value, Broken):
+            raise Invalid.of(f"row.{name}", repr(value.content), "must be UTF-8 text")
     item["item_id"] = cells.text(item["item_id"]) if item.get("item_id") is not None else None
-    if isinstance(item.get("price"), str):
+    if item.get("price") is not None:
         try:
-            item["price"] = float(item["price"])
-        except ValueError:
+            item["price"] = cells.number(item["price"], "price")
+        except EventError:
             raise Invalid.of("row.price", item["price"], "must be a number of at least 0") from None
+    for name in ("title", "category"):
+        if isinstance(item.get(name), int | float | Decimal) and not isinstance(item[name], bool):
+            item[name] = cells.text(item[name])
+    if isinstance(item.get("available"), int) and item["available"] in {0, 1}:
+        item["available"] = bool(item["available"])
     if isinstance(item.get("available"), str):
         item["available"] = {"true": True, "1": True, "false": False, "0": False}.get(
             item["available"].lower(), item["available"]
@@ -132,97 +140,25 @@ def _typed_item(item: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any
             raise Invalid.of("row.attributes", item["attributes"], "must be a JSON object") from None
     if extra and isinstance(item.get("attributes", {}), dict):
         item["attributes"] = {**item.get("attributes", {}), **extra}
+    if "attributes" in item:
+        item["attributes"] = _plain(item["attributes"])
+        if has_nul(item["attributes"]):
+            raise Invalid.of("row.attributes", item["attributes"], "must not contain NUL characters")
     return item
 
 
-def import_interactions(
-    database: Database,
-    path: Path,
-    mapping: Mapping[str, str],
-    *,
-    kind: str = "rating",
-    pseudonyms: Pseudonyms | None = None,
-    told: Told = lambda _: None,
-) -> Count:
-    """Add events of a file. Importing it again changes nothing: an event's id is made from its content.
-
-    Args:
-        database: where they go.
-        path: the file.
-        mapping: our column -> the file's.
-        kind: event type of rows without a `type`.
-        pseudonyms: hides user ids, where the settings ask for it.
-        told: for a progress bar.
-    """
-    columns = columns_for(path, INTERACTION_COLUMNS, ("user_id", "item_id"), mapping)
-    count = Count()
-    hide = pseudonyms or Pseudonyms()
-    now = now_micros()
-    number = 0
-    seen = _Seen()
-    for batch in batches(path, list(dict.fromkeys(columns.values()))):
-        rows = []
-        lists = {ours: batch.column(theirs).to_pylist() for ours, theirs in columns.items()}
-        for values in zip(*lists.values(), strict=True):
-            number += 1
-            try:
-                rows.append(_event(dict(zip(lists, values, strict=True)), kind, now, seen, hide))
-            except EventError as error:
-                count.skip(cells.reason(error), number)
-        taken = _write(database, rows)
-        count.taken += taken
-        count.duplicates += len(rows) - taken
-        told(batch.num_rows)
-    return count
-
-
-def _event(raw: dict[str, Any], kind: str, now: int, seen: _Seen, hide: Pseudonyms) -> dict[str, Any]:
-    unit = hide(checked_id("user_id", cells.text(raw["user_id"])))
-    item = checked_id("item_id", cells.text(raw["item_id"]))
-    event_type = cells.text(raw["type"]) if raw.get("type") is not None else kind
-    value = cells.number(raw["value"], "value") if raw.get("value") is not None else None
-    at = cells.time(raw["timestamp"]) if raw.get("timestamp") is not None else now
-    if at > now:
-        raise EventError(f"timestamp={raw['timestamp']!r}: must not be in the future")
-    if raw.get("event_id") is not None:
-        event_id = checked_id("event_id", cells.text(raw["event_id"]))
-    else:
-        # The same line twice in one file is two events; the same file again is not.
-        text = "\x1f".join((unit, item, event_type, repr(value), str(raw.get("timestamp"))))
-        times = seen.count(text)
-        event_id = "i-" + hashlib.blake2b(f"{text}\x1f{times}".encode(), digest_size=16).hexdigest()
-    return {
-        "event_id": event_id,
-        "type": event_type,
-        "unit_id": unit,
-        "item_id": item,
-        "recommendation_id": None,
-        "value": value,
-        "at": at,
-        "client_at": None,
-        "received_at": now,
-        "properties": {},
-    }
-
-
-def _write(database: Database, rows: Sequence[dict[str, Any]]) -> int:
-    """Write events; afterwards mark those units that are in an experiment.
-
-    The marks come in a second transaction: an exposure that is committed before is seen by it, and one that comes later
-    marks its unit itself.
-    """
-    if not rows:
-        return 0
-    partitions.ensure_for(database, (row["at"] for row in rows))
-    with database.connection() as connection:
-        taken = add_events(connection, rows)
-    units = sorted({row["unit_id"] for row in rows})
-    with database.connection() as connection:
-        for start in range(0, len(units), _MARK_BATCH):
-            part = units[start : start + _MARK_BATCH]
-            exposed = connection.scalars(
-                select(ExposureRow.unit_id).where(ExposureRow.unit_id.in_(part)).distinct()
-            ).all()
-            if exposed:
-                connection.execute(insert(DirtyUnit), [{"unit_id": unit} for unit in exposed])
-    return taken
+def _plain(value: Any) -> Any:
+    """As JSON has it: numbers, texts, lists and mappings."""
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, bytes):
+        raise Invalid.of("row.attributes", repr(value), "must be UTF-8 text")
+    return value.isoformat() if isinstance(value, date | clock_time) else str(value)

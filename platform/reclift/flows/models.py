@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -128,8 +128,14 @@ def active(session: Session, row: ModelRow) -> ModelRow | None:
     )
 
 
-def activate(session: Session, model_id: int, actor: str) -> ModelRow:
-    """Let a ready model answer from now on, in place of the active one of the same strategy and parameters."""
+def activate(
+    session: Session, model_id: int, actor: str, usable: Callable[[ModelRow], bool] = lambda _: True
+) -> ModelRow:
+    """Let a ready model answer from now on, in place of the active one of the same strategy and parameters.
+
+    `usable` looks whether it can be brought back: an old version's files may be gone, and going back to nothing would
+    leave every list to the fallback.
+    """
     row = session.get(ModelRow, model_id)
     if row is None:
         raise NotFound("model", model_id)
@@ -138,6 +144,8 @@ def activate(session: Session, model_id: int, actor: str) -> ModelRow:
     before = active(session, row)
     if before is not None and before.id == row.id:
         return row
+    if not usable(row):
+        raise Conflict(f"model {label(row)} cannot be loaded, its files are missing or broken (the log says more)")
     session.execute(
         update(ModelRow)
         .where(ModelRow.strategy == row.strategy, ModelRow.fingerprint == row.fingerprint)
@@ -193,10 +201,13 @@ def missing(session: Session, registry: Registry) -> list[tuple[str, dict[str, A
     ]
 
 
-def due(session: Session, registry: Registry, *, hours: float) -> list[tuple[str, dict[str, Any]]]:
+def due(
+    session: Session, registry: Registry, *, hours: float, there: Callable[[str], bool] = lambda _: True
+) -> list[tuple[str, dict[str, Any]]]:
     """What is wanted but missing, or whose active model is older than `hours` while there are newer events.
 
-    Nothing while the catalogue has no item to show: every model would be rejected.
+    So is an active model whose artifact is not `there` any more. Nothing while the catalogue has no item to show: every
+    model would be rejected.
     """
     if session.scalar(select(ItemRow.item_id).where(ItemRow.available).limit(1)) is None:
         return []
@@ -211,7 +222,13 @@ def due(session: Session, registry: Registry, *, hours: float) -> list[tuple[str
     }
     for mark, params in wanted(session, registry).items():
         row = now_active.get(mark)
-        if row is None or mark in training or row.trained_at is None or row.trained_at > limit:
+        if row is None or mark in training or row.trained_at is None:
+            continue
+        if row.artifact and not there(row.artifact):
+            log.error("model_lost", model=label(row), reason="its files are gone; it is trained anew")
+            result.append((mark[0], params))
+            continue
+        if row.trained_at > limit:
             continue
         if newest is not None and (row.data_until is None or to_datetime(newest) > row.data_until):
             result.append((mark[0], params))

@@ -33,6 +33,10 @@ class Artifacts(Protocol):
         """Bring it back, arrays memory-mapped and read-only. `ArtifactError` when it is missing or broken."""
         ...
 
+    def has(self, name: str) -> bool:
+        """Whether it is there; whether it is whole only `load` tells."""
+        ...
+
     def remove(self, name: str) -> None:
         """Forget it; a name that is not there is no error."""
         ...
@@ -97,6 +101,10 @@ class FolderArtifacts:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError) as error:
             raise ArtifactError(f"artifact {name} is missing or broken: {type(error).__name__}: {error}") from error
         return State(arrays=arrays, meta=meta)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a manifest."""
+        return (self._path(name) / "state.json").exists()
 
     def remove(self, name: str) -> None:
         """Delete the folder. Processes that have it mapped keep reading until they let go."""

@@ -7,7 +7,7 @@ On PostgreSQL writers share an advisory lock that changes of persons take alone;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -59,6 +59,18 @@ def resolve(connection: Connection, batches: Sequence[Facts]) -> None:
             if unit in persons:
                 row["unit_id"] = persons[unit]
         refuse(batches, gone)
+
+
+def who_is_who(connection: Connection, units: Collection[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """Of these ids: the canonical one of each alias, and when whom of them (by either id) was erased, microseconds.
+
+    Until this transaction ends, nobody changes either.
+    """
+    write_beside_others(connection)
+    found = _look_up(connection, list(units))
+    persons = {alias: unit for alias, unit, _ in found if alias is not None}
+    last = next(at for alias, _, at in found if alias is None)
+    return persons, {} if last is None else erased(connection, {*units, *persons.values()})
 
 
 def _look_up(connection: Connection, units: list[str]) -> Sequence[Any]:

@@ -14,7 +14,7 @@ from reclift.flows.errors import Invalid as FlowInvalid
 from reclift.flows.model_uses import Uses
 from reclift.flows.offline_online import beside_online
 from reclift.flows.parameter_problems import parameter_problems
-from reclift.storage.tables import ExperimentRow
+from reclift.storage.tables import ExperimentRow, ModelRow
 from reclift.strategy import StrategyError
 from reclift.web.backing_base import Backed
 from reclift.web.pages.backend import JSON, NotFound, Page, Person
@@ -91,9 +91,12 @@ class ShopPages(Backed):
         if not model_id.isdigit():
             raise NotFound(f"There is no model {model_id!r}.")
         with self._write() as session:
-            view = _model(models.view(models.activate(session, int(model_id), actor.email)))
+            view = _model(models.view(models.activate(session, int(model_id), actor.email, self._usable)))
         self._refresh()
         return view
+
+    def _usable(self, row: ModelRow) -> bool:
+        return models.restore(self._here.registry, self._here.artifacts, row) is not None
 
     # the shop
     def placements(self) -> list[JSON]:

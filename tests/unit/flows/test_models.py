@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -191,6 +192,39 @@ def test_activation_goes_back_to_an_older_model_and_is_on_record(stocked: Runtim
             ("toy@1", {"active": "toy@2"}, {"active": "toy@1"})
         ]
     assert second.version == 2
+
+
+def test_nobody_goes_back_to_a_model_that_cannot_be_loaded(stocked: Runtime) -> None:
+    train_one(stocked), train_one(stocked)
+    first, _ = rows(stocked)
+    (stocked.settings.models_dir / "toy-1" / "state.json").unlink()
+
+    def usable(row: ModelRow) -> bool:
+        return models.restore(stocked.registry, stocked.artifacts, row) is not None
+
+    with stocked.database.write() as session, pytest.raises(Conflict, match="toy@1 cannot be loaded"):
+        models.activate(session, first.id, "me", usable)
+    assert [row.active for row in rows(stocked)] == [False, True]
+
+
+def test_an_active_model_whose_files_are_gone_is_trained_anew(stocked: Runtime) -> None:
+    start(stocked)
+    for strategy, params in wanted(stocked):
+        train.train(
+            stocked.database, stocked.registry, stocked.artifacts, strategy, params,
+            weights={"click": 1.0}, progress=lambda _share, _what: None,
+        )  # fmt: skip
+
+    def lost() -> list[str]:
+        with stocked.database.read() as session:
+            found = models.due(session, stocked.registry, hours=1.0, there=stocked.artifacts.has)
+            return [strategy for strategy, _ in found]
+
+    assert lost() == []
+    shutil.rmtree(stocked.settings.models_dir / "toy-1")
+    assert lost() == ["toy"]
+    train_one(stocked)
+    assert lost() == []
 
 
 def test_old_versions_go_but_active_and_pinned_ones_stay(stocked: Runtime) -> None:

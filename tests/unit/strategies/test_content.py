@@ -129,3 +129,14 @@ def test_common_features_count_as_much_in_full_columns_as_in_sparse_ones(monkeyp
         answers.append(scores(fitted.recommend(Query(100, history=history))))
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
     assert answers[0] == pytest.approx(answers[2], abs=1e-6)
+
+
+def test_numbers_of_any_length_are_described():
+    """JSON may hold whole numbers that no float can."""
+    items = [
+        Item(f"i{n}", title="tea", attributes={"size": 10**400 if n else 10**30, "odd": float("inf")}) for n in (0, 1)
+    ]
+    data = Dataset.from_rows([("u", "i0", 1.0, 0.0), ("v", "i1", 1.0, 0.0)], items)
+    fitted = Content.fit(data, Content.Parameters(), quiet)
+    history = (Signal("i0", 1.0, 0.0),)
+    assert [one.item_id for one in fitted.recommend(Query(1, "u", history, exclude=frozenset({"i0"})))] == ["i1"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,21 @@ def test_stopping_early_looks_at_a_part_only(monkeypatch):
     fitted.recommend(Query(1, history=history_of(data, 1)))
     assert asked
     assert max(asked) < len(fitted.state().arrays["item_ids"]) / 2
+
+
+@pytest.mark.parametrize("unit", [0.01, 1000.0])
+def test_ratings_may_have_any_unit(unit):
+    """Percents, euros or stars: the same data in another unit is predicted the same in that unit."""
+    _, _, data = rated()
+    other = replace(data, values=(data.values * unit).astype(np.float32))
+    in_stars, in_units = fit(data, objective="rating"), fit(other, objective="rating")
+    asked = [f"i{n}" for n in range(10)]
+    stars = in_stars.predict(Query(1, history=history_of(data, 0)), asked)
+    assert np.ptp(stars) > 0.1
+    np.testing.assert_allclose(in_units.predict(Query(1, history=history_of(other, 0)), asked), stars * unit, rtol=1e-3)
+
+
+def test_a_descent_that_runs_away_says_so():
+    _, _, data = rated()
+    with pytest.raises(StrategyError, match=r"learning_rate=1: the descent ran away"):
+        fit(data, objective="rating", learning_rate=1.0, rating_regularization=10.0)

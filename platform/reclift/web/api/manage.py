@@ -145,6 +145,7 @@ def strategy_view(key: str) -> dict[str, Any]:
     """One strategy; a broken one says why instead of what it can."""
     try:
         kind = runtime().registry.get(key)
+        schema = kind.Parameters.model_json_schema()
     except Exception as error:  # noqa: BLE001 (foreign code may raise anything at import; it must not hide the others)
         return {
             "strategy": key,
@@ -158,7 +159,7 @@ def strategy_view(key: str) -> dict[str, Any]:
         "title": kind.title,
         "summary": kind.summary,
         "error": None,
-        "params": kind.Parameters.model_json_schema(),
+        "params": schema,
     }
 
 
@@ -196,7 +197,13 @@ def activate_model(model_id: str) -> Response:
     """Let a model answer from now on: roll back, or forward."""
     here = runtime()
     with here.database.write() as session:
-        view = models.view(models.activate(session, row_id("model", model_id), actor()))
+        row = models.activate(
+            session,
+            row_id("model", model_id),
+            actor(),
+            lambda row: models.restore(here.registry, here.artifacts, row) is not None,
+        )
+        view = models.view(row)
     here.live.refresh()
     return answer(view)
 

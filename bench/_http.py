@@ -1,4 +1,4 @@
-"""What the benchmarks over HTTP share: one granian server with the application and a bare Flask route, and a load."""
+"""What the benchmarks over HTTP share: Reclift as it is served, a bare Flask route beside it, and a load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,9 @@ BARE = "/bare"
 ANSWERED: Counter[str] = Counter()
 """Answers by path, of all calls so far."""
 
+_bare_ports: dict[int, int] = {}
+"""Reclift's port -> the bare route's beside it."""
+
 
 def bare_flask() -> Flask:
     """The reference: a Flask application with one route that answers a few bytes of JSON."""
@@ -40,34 +43,32 @@ def bare_flask() -> Flask:
     return app
 
 
-def both() -> Callable:
-    """Reclift, and the bare route beside it: one server, one process, the same threads."""
-    from reclift.web.wsgi import make
-
-    reclift, reference = make(), bare_flask()
-
-    def application(environ: dict, start_response: Callable) -> Iterator[bytes]:
-        chosen = reference if environ["PATH_INFO"] == BARE else reclift
-        return chosen(environ, start_response)
-
-    return application
-
-
-def serve(port: int, threads: int) -> None:
-    """Run in a process of its own."""
+def serve_bare(port: int, threads: int) -> None:
+    """The bare route as granian serves a Flask application, in a process of its own."""
     from granian.constants import Interfaces
     from granian.server import Server
 
     Server(
-        "bench._http:both", factory=True, address="127.0.0.1", port=port, interface=Interfaces.WSGI, workers=1,
+        "bench._http:bare_flask", factory=True, address="127.0.0.1", port=port, interface=Interfaces.WSGI, workers=1,
         blocking_threads=threads, backpressure=128, log_access=False,
     ).serve()  # fmt: skip
 
 
+def serve(port: int) -> None:
+    """Reclift as `reclift serve` serves it, in a process of its own, without the worker."""
+    from reclift.cli.serve import run_server
+    from reclift.settings import load_settings
+
+    run_server(load_settings(), "127.0.0.1", port, 1)
+
+
 @contextmanager
 def server(folder: Path, threads: int = 16, **settings: str) -> Iterator[int]:
-    """Both applications on a free port, over the data in `folder`."""
-    port = free_port()
+    """Reclift on a free port, over the data in `folder`, and the bare route on another, in as many threads.
+
+    Only one of them is asked at a time: the other takes no time away.
+    """
+    port, bare = free_port(), free_port()
     given = {
         "DATA_DIR": str(folder),
         "SECRET_KEY": "only-for-benchmarks" * 2,
@@ -76,20 +77,33 @@ def server(folder: Path, threads: int = 16, **settings: str) -> Iterator[int]:
     }
     given |= settings
     environment = {**os.environ, **{f"RECLIFT_{name}": value for name, value in given.items()}}
-    command = [sys.executable, "-c", f"from bench._http import serve; serve({port}, {threads})"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"import bench._http; bench._http.{call}"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+        for call in (f"serve({port})", f"serve_bare({bare}, {threads})")
+    ]
+
+    def ended() -> str | None:
+        return "a server ended" if any(process.poll() is not None for process in processes) else None
+
     try:
-        wait_until(lambda: answers(port), 60, lambda: "the server ended" if process.poll() is not None else None)
+        wait_until(lambda: answers(port) and answers(bare, BARE), 60, ended)
+        _bare_ports[port] = bare
         yield port
     finally:
-        process.terminate()
-        process.wait(20)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
 
 
-def answers(port: int) -> bool:
+def answers(port: int, path: str = "/health/ready") -> bool:
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/health/ready")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:
         return False
@@ -188,12 +202,13 @@ def compare(port: int, calls: list[Call], *, seconds: float, rounds: int) -> dic
     for call in calls:
         query = call.path.partition("?")[2]
         reference = replace(call, name="bare Flask route", path=f"{BARE}?{query}" if query else BARE)
-        throughput(port, reference, 1)
+        bare_port = _bare_ports[port]
+        throughput(bare_port, reference, 1)
         throughput(port, call, 1)
-        rates, bares, ratios = [], [throughput(port, reference, seconds)], []
+        rates, bares, ratios = [], [throughput(bare_port, reference, seconds)], []
         for _ in range(rounds):
             rates.append(throughput(port, call, seconds))
-            bares.append(throughput(port, reference, seconds))
+            bares.append(throughput(bare_port, reference, seconds))
             # The reference just before and just after: a busy machine slows all three down.
             ratios.append(2 * rates[-1] / (bares[-1] + bares[-2]))
         rate, bare, found = (statistics.median(values) for values in (rates, bares, ratios))

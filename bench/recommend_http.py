@@ -1,4 +1,4 @@
-"""How many /recommend calls a server answers, against a bare Flask route on the same server in the same run.
+"""How many /recommend calls a server answers, against a bare Flask route on a server of its own in the same run.
 
     python -m bench.recommend_http [--quick] [--production]
 

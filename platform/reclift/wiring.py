@@ -31,6 +31,7 @@ from reclift.storage import partitions
 from reclift.storage.artifacts import Artifacts, FolderArtifacts
 from reclift.storage.database import QUICK_SECONDS, Database
 from reclift.storage.eventlog import EventLog, Sink, SinkUnavailable
+from reclift.storage.filesystem_broker import SCHEME
 from reclift.storage.histories import Histories
 from reclift.storage.migrate import migrate
 from reclift.storage.news import Follower, news_of
@@ -64,7 +65,7 @@ class CeleryQueue:
 
 def build_celery(settings: Settings) -> Celery:
     """The Celery application without its tasks; `reclift.worker` adds them."""
-    app = Celery("reclift", broker=settings.redis_url or "filesystem://")
+    app = Celery("reclift", broker=settings.redis_url or f"{SCHEME}://")
     app.conf.update(
         task_ignore_result=True,
         task_acks_late=True,

@@ -51,14 +51,14 @@ def run_server(settings: Settings, host: str, port: int, workers: int) -> None:
     # Requests are answered in many threads; a BLAS that starts more for each small product only gets in their way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     server = Server(
-        "reclift.web.wsgi:make",
+        "reclift.web.wsgi:make_rsgi",
         factory=True,
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=workers,
-        blocking_threads=settings.threads,
-        backpressure=max(settings.threads * 8, 128),
+        websockets=False,
+        backpressure=max(settings.threads * 8, 512),
         respawn_failed_workers=True,
         log_access=False,
         log_level=LogLevels(settings.log_level.lower()),

@@ -11,6 +11,7 @@ from reclift.flows.clock import now_micros
 from reclift.flows.errors import NotFound
 from reclift.flows.serving import Serving
 from reclift.storage.eventlog import EventLog
+from reclift.storage.hurry import may_wait
 from reclift.storage.sticky import Sticky
 
 
@@ -49,6 +50,8 @@ def expose(
     rows = [exposure(serving, one, unit, at, "assign", attributes) for one in [*met, *sorted(sides)]]
     if not rows:
         return
+    if serving.sticky:
+        may_wait()  # what is noted afterwards may be for other processes, too
     log.append(Facts(exposures=rows))
     sticky.note(rows, serving.sticky)
 

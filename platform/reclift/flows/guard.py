@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 
 from reclift.flows.serving import Served
+from reclift.storage.hurry import may_wait
 from reclift.strategy import Query, Scored, Strategy
 
 log = structlog.get_logger(__name__)
@@ -167,6 +168,7 @@ class Guard:
         model = served.model
         if model is None:
             return Asked((), "no_model")
+        may_wait()
         name = served.label or served.strategy
         lane = self._lanes.get(name) or self._open(name)
         if lane.resting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from reclift.domain.events import MICROS, EventError, Facts, parse_event
@@ -10,7 +11,10 @@ from reclift.flows.clock import now_micros
 from reclift.flows.serving import Serving
 from reclift.storage.eventlog import EventLog, Poison
 from reclift.storage.histories import Histories
+from reclift.storage.hurry import current, may_wait
 from reclift.storage.sticky import Sticky
+
+_MOST_IN_A_HURRY = 50
 
 
 class _Good(NamedTuple):
@@ -38,6 +42,8 @@ class Ingest:
             `accepted` new facts, `duplicates` known by their key, and `rejected` with index and reason. A sink that
             cannot know duplicates yet counts them as accepted; the tables take them once all the same.
         """
+        if len(raw_events) > _MOST_IN_A_HURRY or serving.sticky:
+            may_wait()  # others would wait meanwhile; others are told of the arms
         now = now_micros()
         good: list[_Good] = []
         rejected: list[dict[str, Any]] = []
@@ -82,5 +88,9 @@ class Ingest:
             half = len(good) // 2
             first, second = self._keep(good[:half], rejected), self._keep(good[half:], rejected)
             return first[0] + second[0], first[1] + second[1]
-        self._histories.note(facts.events)
+        hurry = current()
+        if hurry is None:
+            self._histories.note(facts.events)
+        else:
+            hurry.after.append(partial(self._histories.note, facts.events))
         return receipt.accepted, receipt.duplicates or 0

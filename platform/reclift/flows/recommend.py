@@ -27,6 +27,7 @@ from reclift.flows.serving_catalogue import Items
 from reclift.flows.wish import Wish
 from reclift.storage.eventlog import EventLog
 from reclift.storage.histories import Histories, Known
+from reclift.storage.hurry import may_wait
 from reclift.storage.repeats import Repeats
 from reclift.storage.shown import ShownLately
 from reclift.storage.sticky import Sticky
@@ -75,6 +76,8 @@ class Recommender:
             raise NotFound("placement", wish.placement)
         recommendation_id = self._id(wish)
         may_repeat = wish.request_id is not None and wish.preview is None
+        if may_repeat or serving.sticky:
+            may_wait()  # whether the impression was there decides about the answer; others are told of the arm
         if may_repeat and (given := self._repeats.get(recommendation_id)) is not None:
             return _again(given, serving, wish)
         decision = self._decide(serving, wish)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from reclift.storage.hurry import may_wait
 from reclift.storage.patience import Circuit, DatabaseAway, Deadlines
 
 QUICK_SECONDS = 1.0
@@ -90,6 +91,7 @@ class Database:
 
         `patience`: seconds after which the block loses its connection; None: however long it takes.
         """
+        may_wait()
         self.circuit.check()
         with self._read() as session:
             if patience is None or self.is_sqlite:
@@ -105,6 +107,7 @@ class Database:
         There are at most so many, and only one where others wrote again and again just as the reading began: they must
         all see the same moment. PostgreSQL needs none of this: it has workers of its own for a large query.
         """
+        may_wait()
         with ExitStack() as stack:
             session = stack.enter_context(self.read())
             if self.is_sqlite and connections > 1:
@@ -115,6 +118,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session for one unit of work: committed at the end, rolled back when anything is raised."""
+        may_wait()
         self.circuit.check()
         with self._write() as session, session.begin():
             yield session
@@ -122,6 +126,7 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A bare connection in a writing transaction, for bulk work."""
+        may_wait()
         self.circuit.check()
         with self.engine.execution_options(**{_WRITE: True}).begin() as connection:
             yield connection
@@ -133,6 +138,7 @@ class Database:
         Raises `DatabaseAway` after about so many seconds at the latest (two more where a connection must be made, which
         is when the pool has none), and at once while the database is known to hang. On SQLite nothing hangs.
         """
+        may_wait()
         engine = self.engine.execution_options(**{_WRITE: writing})
         if self.is_sqlite:
             with engine.begin() as connection:
@@ -182,6 +188,7 @@ class Database:
     @contextmanager
     def connection_outside_transaction(self) -> Iterator[Connection]:
         """A bare connection for writing whose transaction the caller begins."""
+        may_wait()
         with self.engine.execution_options(**{_WRITE: True}).connect() as connection:
             yield connection
 

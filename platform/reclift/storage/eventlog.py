@@ -12,6 +12,7 @@ import structlog
 
 from reclift.domain.events import Facts
 from reclift.storage.facts import Receipt
+from reclift.storage.hurry import current
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,10 @@ class Sink(Protocol):
         """Keep the batch; return only when it would survive a crash. `SinkUnavailable` when that cannot be."""
         ...
 
+    def append_many(self, batches: Sequence[Facts]) -> list[Receipt | Exception]:
+        """The same for some batches at once: what became of each."""
+        ...
+
 
 class NullSink:
     """Keeps nothing and says so: the end of a chain, and the twin for tests of what happens then."""
@@ -44,6 +49,10 @@ class NullSink:
     def append(self, facts: Facts) -> Receipt:
         """Refuse."""
         raise SinkUnavailable(f"no sink took {len(facts)} facts")
+
+    def append_many(self, batches: Sequence[Facts]) -> list[Receipt | Exception]:
+        """Refuse."""
+        return [SinkUnavailable(f"no sink took {len(facts)} facts") for facts in batches]
 
 
 class EventLog:
@@ -58,9 +67,16 @@ class EventLog:
         self._said: dict[str, float] = {}
 
     def append(self, facts: Facts) -> Receipt:
-        """Keep a batch. `SinkUnavailable` when no sink took it: then nothing is acknowledged."""
+        """Keep a batch. `SinkUnavailable` when no sink took it: then nothing is acknowledged.
+
+        In a hurry (see `storage.hurry`) it is only collected; then nothing is known of duplicates.
+        """
         if not len(facts):
             return Receipt(0, 0)
+        hurry = current()
+        if hurry is not None:
+            hurry.facts.append(facts)
+            return Receipt(len(facts))
         reasons = []
         for sink in self._sinks:
             try:
@@ -73,6 +89,28 @@ class EventLog:
                 self._count(self.taken, sink, facts)
                 return receipt
         raise SinkUnavailable("; ".join(reasons) or "the event log has no sink")
+
+    def append_many(self, batches: Sequence[Facts]) -> list[Receipt | Exception]:
+        """Keep some batches, each as `append` would, with as few commits as the sinks can: what became of each."""
+        results: dict[int, Receipt | Exception] = {}
+        reasons: dict[int, list[str]] = {place: [] for place in range(len(batches))}
+        for sink in self._sinks:
+            left = [place for place in reasons if place not in results]
+            if not left:
+                break
+            for place, result in zip(left, sink.append_many([batches[place] for place in left]), strict=True):
+                if isinstance(result, SinkUnavailable):
+                    self._count(self.refused, sink, batches[place])
+                    reasons[place].append(f"{sink.name}: {result}")
+                    self._say(sink, str(result))
+                    continue
+                results[place] = result
+                if not isinstance(result, Exception):
+                    self._count(self.taken, sink, batches[place])
+        return [
+            results.get(place) or SinkUnavailable("; ".join(why) or "the event log has no sink")
+            for place, why in reasons.items()
+        ]
 
     def _say(self, sink: Sink, reason: str) -> None:
         """A line a second for each sink at most: an outage must not drown the log."""
@@ -92,15 +130,14 @@ Result = TypeVar("Result")
 class _Ticket(Generic[Work, Result]):
     """Work in the queue, and the lock that its thread waits at until the work is done, or it is to lead."""
 
-    __slots__ = ("error", "gate", "leads", "result", "work")
+    __slots__ = ("gate", "leads", "results", "work")
 
-    def __init__(self, work: Work | None) -> None:
+    def __init__(self, work: Sequence[Work]) -> None:
         """The gate is made when somebody has to wait at it."""
         self.work = work
         self.gate: threading.Lock | None = None
         self.leads = False
-        self.result: Result | None = None
-        self.error: Exception | None = None
+        self.results: list[Result | Exception] = []
 
 
 class GroupCommit(Generic[Work, Result]):
@@ -122,23 +159,28 @@ class GroupCommit(Generic[Work, Result]):
 
     def run(self, work: Work) -> Result:
         """Returns when the work is committed; raises what became of it. `SinkUnavailable` when too many wait."""
+        (result,) = self.run_many((work,))
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def run_many(self, work: Sequence[Work]) -> list[Result | Exception]:
+        """Returns when all of this is committed, with what became of each. As many as there are threads may wait."""
         ticket: _Ticket[Work, Result] = _Ticket(work)
         with self._mutex:
             if len(self._waiting) >= self._max_waiting:
-                raise SinkUnavailable(f"{len(self._waiting)} batches are waiting already")
+                refused = SinkUnavailable(f"{len(self._waiting)} batches are waiting already")
+                return [refused] * len(work)
             self._waiting.append(ticket)
             self._enter(ticket)
         self._wait(ticket)
         if ticket.leads:
             self._lead(ticket)
-        if ticket.error is not None:
-            raise ticket.error
-        assert ticket.result is not None  # noqa: S101 (for the type checker: no error means a result)
-        return ticket.result
+        return ticket.results
 
     def run_alone(self, action: Callable[[], object]) -> None:
         """Run `action` while nothing is being committed."""
-        ticket: _Ticket[Work, Result] = _Ticket(None)
+        ticket: _Ticket[Work, Result] = _Ticket(())
         with self._mutex:
             if self._busy:
                 self._alone.append(ticket)
@@ -190,19 +232,19 @@ class GroupCommit(Generic[Work, Result]):
         with self._mutex:
             tickets, self._waiting = self._waiting, []
         results: list[Result | Exception] = []
+        work = [one for ticket in tickets for one in ticket.work]
         try:
-            results = self._commit([ticket.work for ticket in tickets if ticket.work is not None])
+            results = self._commit(work)
         except Exception as error:  # noqa: BLE001 (handed to every waiting thread)
-            results = [error] * len(tickets)
+            results = [error] * len(work)
         finally:
             self._hand_on()  # first of all: the next commit need not wait for the others to wake up
             # Whatever happened (the leader's thread may have been told to exit), nobody waits for nothing.
             unknown = [SinkUnavailable("it is not known whether the batch was committed")]
-            results += unknown * (len(tickets) - len(results))
-            for ticket, result in zip(tickets, results, strict=False):
-                if isinstance(result, Exception):
-                    ticket.error = result
-                else:
-                    ticket.result = result
+            results += unknown * (len(work) - len(results))
+            done = 0
+            for ticket in tickets:
+                ticket.results = results[done : done + len(ticket.work)]
+                done += len(ticket.work)
                 if ticket is not own and ticket.gate is not None:
                     ticket.gate.release()

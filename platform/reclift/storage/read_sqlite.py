@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 
+from reclift.storage.hurry import may_wait
+
 
 class OneRow:
     """Answers statements that have one row. Keeps connections of its own, as many as are asked at once.
@@ -28,6 +30,7 @@ class OneRow:
 
     def ask(self, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
         """The row. Raises what SQLAlchemy raises for the same trouble."""
+        may_wait()
         try:
             connection = self._free.pop()
         except IndexError:

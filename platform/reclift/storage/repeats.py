@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from reclift.storage.database import Database
+from reclift.storage.hurry import may_wait
 from reclift.storage.tables import ImpressionRow
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class RedisMarks:
 
     def seen(self, recommendation_id: str) -> bool | None:
         """None while Redis is away, or full; that is logged once a second at most."""
+        may_wait()
         if time.monotonic() < self._rest_until:
             return None
         try:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from reclift.storage.database import Database
+from reclift.storage.hurry import may_wait
 from reclift.storage.tables import ExposureRow
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ class RedisShared:
 
     def get(self, unit: str) -> dict[str, str] | None:
         """What Redis knows; the marker field `:` tells an empty answer from an unknown unit."""
+        may_wait()
         if time.monotonic() < self._rest_until:
             return None
         try:

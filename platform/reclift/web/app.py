@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 
@@ -29,7 +28,7 @@ from reclift.web.pages import init_pages
 from reclift.wiring import Runtime
 
 
-def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> Flask:
+def create_app(runtime: Runtime, *, config: Mapping[str, Any] | None = None) -> Application:
     """The application over a runtime. The caller starts and closes the runtime; `config` is for tests."""
     app = Application(
         "reclift", template_folder=str(shipped("templates")), static_folder="web/static", static_url_path="/static"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -40,6 +41,12 @@ class DatabaseSink:
         if time.monotonic() < self._rest_until:
             raise SinkUnavailable("the database did not answer a moment ago")
         return self._group.run(facts)
+
+    def append_many(self, batches: Sequence[Facts]) -> list[Receipt | Exception]:
+        """Commit them together."""
+        if time.monotonic() < self._rest_until:
+            return [SinkUnavailable("the database did not answer a moment ago")] * len(batches)
+        return self._group.run_many(batches)
 
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
         if self._quick is not None and self._quick.write(batches):

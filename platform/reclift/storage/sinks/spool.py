@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +50,10 @@ class SpoolSink:
     def append(self, facts: Facts) -> Receipt:
         """Write and sync, together with whoever else is waiting. `Poison` when it cannot be written as JSON."""
         return self._group.run(facts)
+
+    def append_many(self, batches: Sequence[Facts]) -> list[Receipt | Exception]:
+        """Write them together, and sync once."""
+        return self._group.run_many(batches)
 
     def _commit(self, batches: list[Facts]) -> list[Receipt | Exception]:
         lines = [_line(facts) for facts in batches]

@@ -191,6 +191,16 @@ def events(ask: Ask) -> Answer:
     return _json(result, 202)
 
 
+def settled(answer: Answer, duplicates: int) -> Answer:
+    """The answer about events that were collected in a hurry, now that it is known how many were there already."""
+    if not duplicates:
+        return answer
+    result = orjson.loads(answer.body)
+    result["accepted"] -= duplicates
+    result["duplicates"] += duplicates
+    return _json(result, answer.status)
+
+
 def _ignored_fields(batch: list[Any]) -> list[dict[str, Any]]:
     """Fields that mean nothing: the event counts without them, but a misspelt name must not go unnoticed."""
     return [

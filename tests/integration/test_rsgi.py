@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Response
 from flask.testing import FlaskClient
+from granian.rsgi import ProtocolClosed
 from sqlalchemy import func, select
 
 from reclift.domain.events import Facts
@@ -258,6 +259,21 @@ def test_pieces_are_sent_as_they_are_made_and_closed_whatever_happens(runtime: R
         assert closed == ["yes", "yes"]
     finally:
         loop.close()
+
+
+def test_nobody_is_answered_who_hung_up(loop: RsgiClient, shop_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(_self: FakeProtocol) -> bytes:
+        raise ProtocolClosed
+
+    def closed(*_: Any) -> None:
+        raise ProtocolClosed
+
+    monkeypatch.setattr(FakeProtocol, "response_bytes", closed)
+    assert loop.call("GET", "/health/live").status == 0
+    monkeypatch.setattr(FakeProtocol, "__call__", gone)
+    assert post(loop, "/assign", {"user_id": "u1"}, shop_key).status == 0
+    monkeypatch.undo()
+    assert post(loop, "/assign", {"user_id": "u1"}, shop_key).status == 200
 
 
 def test_what_is_raised_beyond_flask_is_a_500(runtime: Runtime, loop: RsgiClient) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # the documented name, imported there under it
 
 from reclift.storage.eventlog import SinkUnavailable
 from reclift.storage.hurry import Hurry
@@ -66,7 +67,13 @@ class Rsgi:
         self._threads.close()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """Answer a call."""
+        """Answer a call; nobody is answered who hung up meanwhile."""
+        try:
+            await self._answer(scope, protocol)
+        except ProtocolClosed:
+            log.debug("caller_hung_up", path=scope.path)
+
+    async def _answer(self, scope: Any, protocol: Any) -> None:
         headers = scope.headers
         length: str = headers.get("content-length") or ""
         opened = self._lanes.opened(

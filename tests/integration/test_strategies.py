@@ -187,3 +187,38 @@ def test_the_command_prints_intervals_and_lengths_of_history(
     assert "by signals in the history" in done.output
     (pair,) = body["comparisons"]
     assert f"random minus popularity: {pair['difference']['value']:+.4f}" in done.output
+
+
+def test_a_strategy_that_fails_costs_no_answer_and_its_guardrail_stops_it(
+    runtime: Runtime, shop: Caller, manage: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(runtime, shop)
+    metrics = {"primary": "ctr", "secondary": [], "guardrails": ["fallback_rate"]}
+    manage.ok("POST", "/api/v1/experiments", experiment(metrics=metrics), 201)
+    manage.ok("POST", "/api/v1/experiments/home-recs/start")
+    run_jobs(runtime)
+    calls = iter(range(10_000))
+
+    def failing(*_: Any) -> list[Any]:
+        match next(calls) % 4:
+            case 0:
+                raise RuntimeError("a bug in somebody's strategy")
+            case 1:
+                return [("i1", float("nan"), None, None)]
+            case 2:
+                return [42]  # type: ignore[list-item]
+        return []
+
+    arm = runtime.live.current.arms["home-recs", "item-cf"]
+    assert arm.model is not None
+    monkeypatch.setattr(type(arm.model), "recommend", failing)
+    users = [f"v{n}" for n in range(300)]
+    visit(shop, users, clicks={"control": 0.1, "item-cf": 0.6})  # every user got a list, and `visit` looked at it
+    report.refresh(runtime.database, "home-recs")
+    found = manage.ok("GET", "/api/v1/experiments/home-recs/report")
+    lists = {one["arm"]: one for one in found["lists"]}
+    assert (lists["control"]["fallback_rate"], lists["item-cf"]["fallback_rate"]) == (0.0, 1.0)
+    assert lists["item-cf"]["fallback_reasons"].keys() == {"error", "too_few"}
+    said = "Guardrail Fallback rate is +1 with item-cf for every unit alike, where the control has 0."
+    assert said in found["decision"]["because"]
+    assert found["decision"]["call"] != "ship"

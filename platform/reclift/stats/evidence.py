@@ -101,6 +101,9 @@ def guard(metric: str, c: Comparison, margin: float | None, plan: Plan) -> Guard
     With a margin it is a test of non-inferiority: `safe` when the whole interval loses less than the margin, `harmed`
     when the whole interval loses more. Without one, `harmed` when the whole interval is on the bad side of 0.
 
+    Where the control's mean is 0, as that of fallbacks should be, there is no share of it: any loss that is shown is
+    harm. Where no unit differs from another besides there is no interval either: then it is as good as its difference.
+
     What has no reading that allows for looking (coverage) is read once, when the plan is over; `unproven` until then,
     whatever the margin: nothing may ship past a guardrail that was not read.
     """
@@ -116,6 +119,11 @@ def guard(metric: str, c: Comparison, margin: float | None, plan: Plan) -> Guard
             "unproven", f"Guardrail {metric} is read for {c.arm} once the plan is over or the experiment stopped."
         )
 
+    if _is_of_nothing(c):
+        # Of nothing no share can be lost: the difference itself is read, against 0.
+        margin = None
+        if interval is None and _is_constant(c):
+            return read(*_constant(metric, c))
     if interval is None or (margin is not None and not relative):
         why = c.reasons.get("lift_ci") or c.reasons.get("difference_ci")
         sentence = f"Guardrail {metric} cannot be read for {c.arm}. {why.text if why else ''}".strip()
@@ -131,6 +139,25 @@ def guard(metric: str, c: Comparison, margin: float | None, plan: Plan) -> Guard
     if low > limit:
         return read("safe", f"Guardrail {metric} holds for {c.arm}: {bounds}, within {allowed} of loss.")
     return read("unproven", f"Guardrail {metric} is not yet shown to lose less than {allowed} with {c.arm}: {bounds}.")
+
+
+def _is_of_nothing(c: Comparison) -> bool:
+    why = c.reasons.get("lift")
+    return why is not None and why.code is Code.ZERO_DENOMINATOR and c.difference is not None
+
+
+def _is_constant(c: Comparison) -> bool:
+    why = c.reasons.get("difference_ci")
+    return why is not None and why.code is Code.ZERO_VARIANCE
+
+
+def _constant(metric: str, c: Comparison) -> tuple[GuardState, str]:
+    """The control has 0, and each arm is the same for all its units."""
+    difference = c.difference or 0.0
+    if difference == 0:
+        return "safe", f"Guardrail {metric} shows no harm by {c.arm}: it is 0 in both arms."
+    sentence = f"Guardrail {metric} is {difference:+.4g} with {c.arm} for every unit alike, where the control has 0."
+    return "safe" if (difference > 0) == c.higher_is_better else "unproven", sentence
 
 
 def _interval(c: Comparison, *, fixed: bool) -> tuple[Interval | None, bool]:

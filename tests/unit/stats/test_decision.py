@@ -219,3 +219,44 @@ def test_bad_input_is_named():
         Plan("daily")
     with pytest.raises(ValueError, match="days_planned is -1"):
         Plan("fixed", days_planned=-1)
+
+
+def fallbacks(control, arm, *, margin=0.1, higher_is_better=False, kind="proportion"):
+    """A guardrail that is 0 for the control as a rule: fallbacks, errors."""
+    c = compare(
+        Sums.of_counts(20_000, control), Sums.of_counts(20_000, arm), kind=kind, arm="arm-1",
+        higher_is_better=higher_is_better,
+    )  # fmt: skip
+    return MetricReading("Fallback rate", "guardrail", [c], margin)
+
+
+@pytest.mark.parametrize("margin", [None, 0.1])
+@pytest.mark.parametrize("plan", [OVER, EARLY, Plan()])
+def test_a_guardrail_that_is_0_for_the_control_sees_what_the_arm_does(margin, plan):
+    decision = decide(GOOD_SPLIT, [primary(2400), fallbacks(0, 300, margin=margin)], plan)
+    assert decision.call is Call.KEEP_CONTROL
+    assert any("Guardrail Fallback rate is harmed by arm-1" in why for why in decision.because)
+
+
+@pytest.mark.parametrize("margin", [None, 0.1])
+def test_what_never_happens_in_either_arm_forbids_nothing(margin):
+    decision = decide(GOOD_SPLIT, [primary(2400), fallbacks(0, 0, margin=margin, kind="mean")], OVER)
+    assert decision.call is Call.SHIP
+    assert "Guardrail Fallback rate shows no harm by arm-1: it is 0 in both arms." in decision.because
+
+
+def test_hardly_anything_where_the_control_has_nothing_forbids_nothing():
+    decision = decide(GOOD_SPLIT, [primary(2400), fallbacks(0, 1)], OVER)
+    assert decision.call is Call.SHIP
+    assert any("shows no harm by arm-1: [" in why for why in decision.because)
+
+
+@pytest.mark.parametrize("margin", [None, 0.1])
+def test_what_happens_to_everybody_of_the_arm_and_nobody_else_ships_nothing(margin):
+    decision = decide(GOOD_SPLIT, [primary(2400), fallbacks(0, 20_000, margin=margin, kind="mean")], OVER)
+    assert decision.call is Call.KEEP_CONTROL
+    assert any("is +1 with arm-1 for every unit alike, where the control has 0" in why for why in decision.because)
+    gain = decide(
+        GOOD_SPLIT, [primary(2400), fallbacks(0, 20_000, margin=margin, kind="mean", higher_is_better=True)], OVER
+    )
+    assert gain.call is Call.SHIP

@@ -21,7 +21,12 @@ log = structlog.get_logger(__name__)
 
 MOST_STUCK = 4
 """Calls of a model that are late and still running; with so many it is not asked until some come back."""
+FIRST_REST_SECONDS = 0.5
 REST_SECONDS = 15.0
+"""A model whose calls are late rests: shortly at first, since a pause of the whole process makes all calls late at
+once; twice as long each time that it happens again within a minute, up to this.
+"""
+FORGIVEN_SECONDS = 60.0
 MOST_ITEMS = 10_000
 MOST_LANES = 100
 
@@ -104,6 +109,7 @@ class _Lane:
         self._lock = threading.Lock()
         self._work: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._late: set[_Call] = set()
+        self._rest = FIRST_REST_SECONDS
         self.rest_until = 0.0
 
     def submit(self, model: Strategy, query: Query) -> _Call:
@@ -132,8 +138,13 @@ class _Lane:
             if call.done:
                 return
             self._late.add(call)
-            if len(self._late) >= MOST_STUCK:
-                self.rest_until = time.monotonic() + REST_SECONDS
+            now = time.monotonic()
+            if len(self._late) < MOST_STUCK or self.rest_until > now:
+                return
+            if now - self.rest_until > FORGIVEN_SECONDS:
+                self._rest = FIRST_REST_SECONDS
+            self.rest_until = now + self._rest
+            self._rest = min(2 * self._rest, REST_SECONDS)
 
     @property
     def stuck(self) -> int:

@@ -13,13 +13,21 @@ import numpy as np
 import pytest
 
 from reclift.flows import guard as guard_module
-from reclift.flows.guard import Asked, Guard, checked
+from reclift.flows.guard import Asked, Guard, _Call, _Lane, checked
 from reclift.flows.serving import Served
 from reclift.strategy import Query, Scored
 from tests.unit.flows.toys import Gate, Scripted
 
 QUERY = Query(k=3)
 GOOD = [Scored("a", 1.0), Scored("b", 0.5)]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -118,6 +126,7 @@ def let_it_hang(guard: Guard, hanging: Served) -> None:
 def test_one_that_hangs_is_left_alone_until_it_comes_back(
     guard: Guard, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(guard_module, "FIRST_REST_SECONDS", 0.0)
     monkeypatch.setattr(guard_module, "REST_SECONDS", 0.0)
     hanging = serve(gate)
     let_it_hang(guard, hanging)
@@ -132,7 +141,10 @@ def test_one_that_hangs_is_left_alone_until_it_comes_back(
     assert guard.ask(hanging, QUERY) == Asked([Scored("late", 1.0)])
 
 
-def test_after_several_late_calls_it_rests_for_a_while(guard: Guard, gate: Gate) -> None:
+def test_after_several_late_calls_it_rests_for_a_while(
+    guard: Guard, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_module, "FIRST_REST_SECONDS", 60.0)
     slow = serve(gate)
     let_it_hang(guard, slow)
     gate.event.set()
@@ -144,6 +156,29 @@ def test_after_several_late_calls_it_rests_for_a_while(guard: Guard, gate: Gate)
     lane.rest_until = 0.0
     guard._timeout = 20.0
     assert guard.ask(slow, QUERY).failure is None
+
+
+def test_rests_are_short_at_first_and_longer_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(guard_module, "time", clock)
+    lane = _Lane("slow", 4)
+
+    def rest() -> float:
+        """Of several calls that are late at once, and come back soon."""
+        for _ in range(guard_module.MOST_STUCK + 2):
+            call = _Call(Scripted(lambda _: []), QUERY)
+            assert call.taken.acquire(blocking=False)
+            lane.note_late(call)
+        lane._late.clear()
+        assert lane.resting
+        seconds = lane.rest_until - clock.now
+        clock.now = lane.rest_until + 0.1
+        assert not lane.resting
+        return round(seconds, 3)
+
+    assert [rest() for _ in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    clock.now += guard_module.FORGIVEN_SECONDS
+    assert [rest() for _ in range(2)] == [0.5, 1.0]
 
 
 def test_a_crowd_that_runs_into_one_that_hangs_takes_nothing_from_the_others(guard: Guard, gate: Gate) -> None:

@@ -43,7 +43,12 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line shown.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
-    threads: int = Field(10, ge=1, le=512, description="Threads that answer requests in each server process.")
+    threads: int = Field(
+        10,
+        ge=1,
+        le=512,
+        description="Threads of each server process for what has to wait: pages, first meetings, strategies.",
+    )
     max_body_bytes: int = Field(
         5_000_000, ge=1_000, description="Largest request body taken; a larger one is answered with 413."
     )

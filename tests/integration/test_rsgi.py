@@ -236,8 +236,10 @@ def test_other_pages_and_methods_are_flasks(loop: RsgiClient, runtime: Runtime, 
 def test_pieces_are_sent_as_they_are_made_and_closed_whatever_happens(runtime: Runtime) -> None:
     closed: list[str] = []
 
-    def pieces(broken: bool) -> Iterator[bytes]:
+    def pieces(broken: bool, *, at_once: bool = False) -> Iterator[bytes]:
         try:
+            if at_once:
+                raise RuntimeError("nothing")
             yield b"a"
             yield b""
             yield b"b" * 10
@@ -250,8 +252,14 @@ def test_pieces_are_sent_as_they_are_made_and_closed_whatever_happens(runtime: R
     app = create_app(runtime)
     app.add_url_rule("/pieces", view_func=lambda: Response(pieces(broken=False)), endpoint="pieces")
     app.add_url_rule("/torn", view_func=lambda: Response(pieces(broken=True)), endpoint="torn")
+    nothing = Response(pieces(broken=True, at_once=True))
+    nothing.call_on_close(lambda: closed.append("nothing"))
+    app.add_url_rule("/nothing", view_func=lambda: nothing, endpoint="nothing")
     loop = RsgiClient(Rsgi(app, runtime))
     try:
+        assert loop.call("GET", "/nothing").status == 500
+        assert closed == ["yes", "nothing"]
+        closed.clear()
         answer = loop.call("GET", "/pieces")
         assert (answer.status, answer.sent) == (200, [b"a", b"b" * 10, b"c"])
         with pytest.raises(RuntimeError, match="torn"):

@@ -25,6 +25,7 @@ BATCH = 20_000
 PARQUET = frozenset({".parquet", ".pq"})
 NOTHING = frozenset({"NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "NaN", "nan", "\\N"})
 """What programs write into a CSV where there is nothing."""
+_UNREADABLE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError, csv.Error, EOFError)
 _DELIMITERS = ",;\t|"
 _FIRST_LINE = 1 << 16
 _LONGEST_CELL = 10 << 20
@@ -118,7 +119,7 @@ def batches(
     torn = Torn() if torn is None else torn
     try:
         yield from _parquet(path, columns) if is_parquet(path) else _csv(path, columns, torn, frozenset(nothing))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, csv.Error, EOFError) as error:
+    except _UNREADABLE as error:
         raise Invalid.of("file", str(path), f"cannot be read: {error}") from error
 
 
@@ -226,5 +227,5 @@ def _guarded(path: Path, read: Callable[[], T]) -> T:
         raise Invalid.of("file", str(path), "does not exist")
     try:
         return read()
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+    except _UNREADABLE as error:
         raise Invalid.of("file", str(path), f"cannot be read as CSV or Parquet: {error}") from error

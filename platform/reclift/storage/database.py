@@ -197,6 +197,14 @@ class Database:
         self.engine.dispose()
 
 
+def own_connection(engine: Engine) -> Any:
+    """A driver's connection that the caller keeps and closes: the pool does not count it any more."""
+    pooled = engine.raw_connection()
+    connection = pooled.driver_connection
+    pooled.detach()
+    return connection
+
+
 def abreast(session: Session) -> list[Connection]:
     """The session's connection, and others that see what it sees, each for one thread at a time."""
     return [session.connection(), *session.info.get(_ABREAST, ())]

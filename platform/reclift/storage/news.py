@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from reclift.storage.database import Database
+from reclift.storage.database import Database, own_connection
 
 log = structlog.get_logger(__name__)
 
@@ -164,9 +164,7 @@ class PostgresNews:
 
     def _heard(self) -> set[str] | None:
         if self._connection is None:
-            pooled = self._database.engine.raw_connection()
-            self._connection = pooled.driver_connection
-            pooled.detach()
+            self._connection = own_connection(self._database.engine)
             self._connection.autocommit = True
             # A notification is a commit, but nothing of it needs to survive.
             self._connection.execute("SET synchronous_commit TO off")

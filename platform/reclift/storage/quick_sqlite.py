@@ -22,6 +22,7 @@ import orjson
 from sqlalchemy import JSON, Engine, Table, event
 
 from reclift.domain.events import Facts
+from reclift.storage.database import own_connection
 from reclift.storage.tables import EventRow, ExposureRow, ImpressionRow
 
 _MOST_ROWS = 48
@@ -100,14 +101,12 @@ class QuickSqlite:
 
 
 def _connect(engine: Engine) -> sqlite3.Connection:
-    pooled = engine.raw_connection()
-    connection: Any = pooled.driver_connection
-    pooled.detach()
+    connection: sqlite3.Connection = own_connection(engine)
     columns = ", ".join(f"NULL AS c{place}" for place in range(_WIDEST))
     connection.execute(f"CREATE TEMP VIEW intake AS SELECT NULL AS kind, NULL AS mark, NULL AS recorded, {columns}")
     for table in _TABLES:
         connection.execute(_trigger(table))
-    return connection  # type: ignore[no-any-return]
+    return connection
 
 
 def _trigger(table: Table) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 
+from reclift.storage.database import own_connection
 from reclift.storage.hurry import may_wait
 
 
@@ -34,7 +35,7 @@ class OneRow:
         try:
             connection = self._free.pop()
         except IndexError:
-            connection = self._connect()
+            connection = own_connection(self._engine)
         try:
             row: tuple[Any, ...] = connection.execute(statement, parameters).fetchone()
         except sqlite3.Error as error:
@@ -44,12 +45,6 @@ class OneRow:
             ) from error
         self._free.append(connection)
         return row
-
-    def _connect(self) -> sqlite3.Connection:
-        pooled = self._engine.raw_connection()
-        connection: Any = pooled.driver_connection
-        pooled.detach()
-        return connection  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close what is not in use."""

@@ -180,8 +180,13 @@ def _response(status: int, fields: list[tuple[str, str]], parts: Iterable[bytes]
         finally:
             if close is not None:
                 close()
-    rest = iter(parts)
-    return _Response(status, fields, next(rest, b""), rest, close)
+    try:
+        rest = iter(parts)
+        return _Response(status, fields, next(rest, b""), rest, close)
+    except BaseException:
+        if close is not None:
+            close()
+        raise
 
 
 def _no_write(*_: Any) -> None:
